@@ -1,0 +1,226 @@
+//! What the control plane may tell a shard, what the shard answers, and what it says unasked.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use futures_channel::oneshot;
+
+use crate::id::{Mid, TrackId, TransportId};
+use crate::media::format::{Codec, MediaKind};
+use crate::transport::Transport;
+
+/// A command and where its reply goes.
+#[derive(Debug)]
+pub struct Envelope {
+    /// What to do.
+    pub command: Command,
+    /// Takes the reply; nobody may be waiting any more.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// What a shard can be told. Applied in order; each has exactly one [`Reply`].
+#[derive(Debug)]
+pub enum Command {
+    /// Makes a track that transports may feed and subscribe to. It starts without a publisher.
+    AddTrack {
+        /// Its name.
+        track: TrackId,
+        /// Audio or video.
+        kind: MediaKind,
+    },
+    /// Ends a track and every subscription to it.
+    RemoveTrack {
+        /// Its name.
+        track: TrackId,
+    },
+    /// Takes over a negotiated transport. Media flows as soon as its handshake is done.
+    AddTransport {
+        /// Its name.
+        id: TransportId,
+        /// What negotiation made.
+        transport: Box<Transport>,
+        /// Which track each of its media sections feeds or shows. A section that is not named is idle.
+        bindings: Vec<Binding>,
+    },
+    /// Says goodbye (RTCP BYE, DTLS close_notify) and frees the transport.
+    RemoveTransport {
+        /// Its name.
+        id: TransportId,
+    },
+    /// Asks what a transport is doing.
+    DescribeTransport {
+        /// Its name.
+        id: TransportId,
+    },
+    /// Asks what a track is doing.
+    DescribeTrack {
+        /// Its name.
+        track: TrackId,
+    },
+    /// Says goodbye on every transport and frees them all. The shard goes on running.
+    CloseAll,
+}
+
+/// Ties a media section of a transport to a track: an ingress section feeds it, an egress section
+/// shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The media section.
+    pub mid: Mid,
+    /// The track.
+    pub track: TrackId,
+}
+
+/// What a shard answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// It cannot be done.
+    Refused(Refusal),
+    /// Answer to [`Command::DescribeTransport`].
+    Transport(TransportReport),
+    /// Answer to [`Command::DescribeTrack`].
+    Track(TrackReport),
+}
+
+/// Why a command was refused. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No transport of that name is on this shard.
+    #[error("no such transport")]
+    UnknownTransport,
+    /// No track of that name is on this shard.
+    #[error("no such track")]
+    UnknownTrack,
+    /// The name is taken.
+    #[error("the name is taken")]
+    AlreadyExists,
+    /// The track is fed by another transport.
+    #[error("the track has a publisher already")]
+    TrackIsPublished,
+    /// A binding names a section that was not negotiated, or of the other kind.
+    #[error("the binding fits no negotiated media section")]
+    BindingDoesNotFit,
+    /// `TRANSPORTS_PER_SHARD_MAX` or `TRACKS_PER_SHARD_MAX` is reached.
+    #[error("the shard is full")]
+    ShardFull,
+}
+
+/// The state of a transport, for the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransportReport {
+    /// Whether ICE and DTLS are done.
+    pub is_connected: bool,
+    /// The peer's nominated address.
+    pub remote: Option<SocketAddr>,
+    /// The SRTP profile in use, in the words of the IANA registry.
+    pub srtp_profile: Option<&'static str>,
+    /// Round-trip time from receiver reports or STUN, milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// RTP packets received and accepted.
+    pub packets_received: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Fraction lost that the peer reported last, 0..=1.
+    pub fraction_lost: f64,
+}
+
+/// The state of a track, for the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackReport {
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The codec of the packets that flow; `None` until the first.
+    pub codec: Option<Codec>,
+    /// Its encodings, best first.
+    pub encodings: Vec<EncodingReport>,
+    /// How many subscriptions it has.
+    pub subscription_count: usize,
+}
+
+/// The state of one encoding of a track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncodingReport {
+    /// Its RID, if it is part of simulcast.
+    pub rid: Option<String>,
+    /// Whether packets came within `ENCODING_SILENCE_MAX`.
+    pub is_flowing: bool,
+    /// Bits per second of RTP payload, over the last second.
+    pub bitrate_bps: u64,
+    /// Width and height of the last keyframe, pixels, where the codec shows it.
+    pub size: Option<(u16, u16)>,
+    /// Packets received.
+    pub packets_received: u64,
+    /// Packets lost and never recovered.
+    pub packets_lost: u64,
+}
+
+/// What a shard says unasked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// ICE and DTLS are done and the fingerprint matched.
+    TransportConnected {
+        /// Which one.
+        id: TransportId,
+    },
+    /// The transport is gone; its bindings are undone.
+    TransportClosed {
+        /// Which one.
+        id: TransportId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The first packets of a publisher arrived, or its codec changed.
+    TrackStarted {
+        /// Which one.
+        track: TrackId,
+        /// What flows.
+        codec: Codec,
+    },
+    /// The publisher of the track left.
+    TrackStopped {
+        /// Which one.
+        track: TrackId,
+    },
+    /// A subscriber cannot show a track: it did not negotiate the codec.
+    CodecNotNegotiated {
+        /// The subscriber.
+        id: TransportId,
+        /// The track.
+        track: TrackId,
+        /// The codec that flows.
+        codec: Codec,
+    },
+}
+
+/// Why a transport ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// By [`Command::RemoveTransport`] or [`Command::CloseAll`].
+    Requested,
+    /// The peer said goodbye (DTLS close_notify, or BYE for all of its streams).
+    PeerLeft,
+    /// No authenticated packet for `CONSENT_TIMEOUT`.
+    ConsentExpired,
+    /// Not connected within `CONNECT_TIMEOUT`.
+    ConnectTimedOut,
+    /// The handshake failed: wrong fingerprint, or DTLS gave up.
+    HandshakeFailed,
+    /// Its turn panicked (D14).
+    Panicked,
+}
+
+impl CloseReason {
+    /// The stable snake_case name, for logs, metrics and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            CloseReason::Requested => "requested",
+            CloseReason::PeerLeft => "peer_left",
+            CloseReason::ConsentExpired => "consent_expired",
+            CloseReason::ConnectTimedOut => "connect_timed_out",
+            CloseReason::HandshakeFailed => "handshake_failed",
+            CloseReason::Panicked => "panicked",
+        }
+    }
+}

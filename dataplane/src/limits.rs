@@ -1,0 +1,99 @@
+//! Every bound of the data plane, in one place, with how they relate.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+/// The largest UDP payload that is read or written, bytes. A larger datagram is dropped.
+pub const DATAGRAM_SIZE_BYTES_MAX: usize = 1500;
+/// What sealing may add to an opened packet: extensions, RTX original sequence number, tag; bytes.
+pub const EGRESS_GROWTH_BYTES_MAX: usize = 128;
+/// Room that the egress slab guarantees for one datagram, bytes.
+pub const EGRESS_SLOT_BYTES: usize = DATAGRAM_SIZE_BYTES_MAX + EGRESS_GROWTH_BYTES_MAX;
+
+/// Received datagrams handled in one turn of a shard.
+pub const PACKETS_PER_TURN: usize = 256;
+/// Commands applied in one turn of a shard.
+pub const COMMANDS_PER_TURN: usize = 64;
+/// Commands waiting for one shard. A full mailbox is answered with 503 at once.
+pub const MAILBOX_LEN_MAX: usize = 1024;
+/// Events waiting for the control plane. A full queue drops the event and counts it.
+pub const EVENTS_LEN_MAX: usize = 4096;
+
+/// Transports on one shard.
+pub const TRANSPORTS_PER_SHARD_MAX: usize = 8192;
+/// Tracks on one shard.
+pub const TRACKS_PER_SHARD_MAX: usize = 8192;
+/// Tracks of one kind (audio, video) that a room carries: camera and screen.
+pub const TRACKS_PER_KIND_MAX: usize = 2;
+/// Media sections in one offer that are answered.
+pub const SECTIONS_PER_OFFER_MAX: usize = 16;
+/// Encodings (RIDs) of one track.
+pub const ENCODINGS_PER_TRACK_MAX: usize = 4;
+/// Payload formats kept per media section.
+pub const FORMATS_PER_SECTION_MAX: usize = 48;
+/// SSRCs with an SRTP receive context, per transport. security.md T4.
+pub const INGRESS_SSRCS_PER_TRANSPORT_MAX: usize = 64;
+/// Verified remote addresses remembered per transport.
+pub const PATHS_PER_TRANSPORT_MAX: usize = 8;
+
+/// Packets kept per video track for retransmission. At 250 packets/s this is 4 s.
+pub const VIDEO_CACHE_LEN: usize = 1024;
+/// Packets kept per audio track for retransmission.
+pub const AUDIO_CACHE_LEN: usize = 128;
+/// Sent packets that a subscription can map a NACK to.
+pub const SENT_LOG_LEN: usize = 512;
+/// Packets waiting to be sealed for one transport within one turn.
+pub const OUTBOX_LEN_MAX: usize = 1024;
+
+/// SRTP replay window per SSRC, packets (RFC 3711, section 3.3.2 asks for at least 64).
+pub const REPLAY_WINDOW_LEN: usize = 1024;
+
+/// Missing packets that a receiver of NACKs remembers per encoding.
+pub const NACK_LIST_LEN_MAX: usize = 512;
+/// How often one missing packet is asked for.
+pub const NACK_TRIES_MAX: u8 = 10;
+/// Wait before a gap is taken for a loss: reordering heals itself.
+pub const NACK_REORDER_WAIT: Duration = Duration::from_millis(10);
+/// Wait between two NACKs for one packet while no round trip is measured.
+pub const NACK_RETRY_DEFAULT: Duration = Duration::from_millis(100);
+/// NACK entries accepted in one RTCP packet; the rest is not read. security.md M2.
+pub const NACK_ENTRIES_PER_PACKET_MAX: usize = 32;
+/// Times that one packet is sent again to one subscriber.
+pub const RTX_SENDS_MAX: u8 = 5;
+/// RTCP packets that are read from one compound. security.md M4.
+pub const RTCP_PACKETS_PER_COMPOUND_MAX: usize = 64;
+/// RTCP datagrams accepted from one transport per second. security.md M4.
+pub const RTCP_PER_SECOND_MAX: u32 = 200;
+
+/// Least time between two keyframe requests for one encoding. security.md M1.
+pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
+/// Keyframe requests accepted from one subscription within [`KEYFRAME_REQUEST_WINDOW`].
+pub const KEYFRAME_REQUESTS_PER_WINDOW_MAX: u32 = 3;
+/// See [`KEYFRAME_REQUESTS_PER_WINDOW_MAX`].
+pub const KEYFRAME_REQUEST_WINDOW: Duration = Duration::from_secs(10);
+/// An encoding without packets for this long does not flow any more.
+pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(700);
+
+/// Time between transport-wide feedback packets to a publisher.
+pub const TWCC_INTERVAL: Duration = Duration::from_millis(50);
+/// Packet statuses in one transport-wide feedback packet, so that it stays below the MTU.
+pub const TWCC_STATUSES_PER_PACKET_MAX: usize = 400;
+/// Time between sender reports of one egress stream, and between receiver reports to a publisher.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Consent (RFC 7675): no authenticated packet for this long ends the transport.
+pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A transport that is not connected by then is freed. security.md H1.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// DTLS bytes accepted before the handshake is done. security.md T6.
+pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+
+/// SDP accepted in one offer, bytes. security.md H4.
+pub const SDP_SIZE_BYTES_MAX: usize = 128 * 1024;
+
+const _: () = assert!(EGRESS_SLOT_BYTES <= u16::MAX as usize);
+const _: () = assert!(VIDEO_CACHE_LEN.is_power_of_two() && AUDIO_CACHE_LEN.is_power_of_two());
+const _: () = assert!(SENT_LOG_LEN.is_power_of_two() && SENT_LOG_LEN <= VIDEO_CACHE_LEN);
+const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN < 1 << 15);
+const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
+const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
