@@ -78,6 +78,14 @@ pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(700);
 pub const TWCC_INTERVAL: Duration = Duration::from_millis(50);
 /// Packet statuses in one transport-wide feedback packet, so that it stays below the MTU.
 pub const TWCC_STATUSES_PER_PACKET_MAX: usize = 400;
+/// Arrivals that wait to be reported; when there are more, the oldest are forgotten.
+pub const TWCC_PENDING_LEN_MAX: usize = 2048;
+/// The largest RTCP datagram that is sent, before sealing, bytes.
+pub const RTCP_SIZE_BYTES_MAX: usize = 1200;
+/// Report blocks in one report: the count has five bits (RFC 3550, section 6.4.1).
+pub const REPORT_BLOCKS_LEN_MAX: usize = 31;
+/// What a publisher without transport-wide feedback is told it may send (REMB), bits per second.
+pub const PUBLISHER_BITRATE_BPS_MAX: u64 = 12_000_000;
 /// Time between sender reports of one egress stream, and between receiver reports to a publisher.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
