@@ -86,6 +86,9 @@ pub const RTCP_SIZE_BYTES_MAX: usize = 1200;
 pub const REPORT_BLOCKS_LEN_MAX: usize = 31;
 /// What a publisher without transport-wide feedback is told it may send (REMB), bits per second.
 pub const PUBLISHER_BITRATE_BPS_MAX: u64 = 12_000_000;
+/// Packet statuses that one transport-wide feedback packet may claim to be read: as many as any history
+/// of sent packets keeps (facts: congestion, section 1). A few bytes can claim 65,535 losses.
+pub const TWCC_STATUSES_READ_MAX: usize = 16_384;
 /// Time between sender reports of one egress stream, and between receiver reports to a publisher.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -105,3 +108,4 @@ const _: () = assert!(SENT_LOG_LEN.is_power_of_two() && SENT_LOG_LEN <= VIDEO_CA
 const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN < 1 << 15);
 const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
+const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
