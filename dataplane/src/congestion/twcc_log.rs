@@ -57,7 +57,8 @@ impl TwccLog {
         let (Some(media), Some(first)) = (self.media, self.pending.first()) else { return };
         let base = self.next_base.map_or(first.0, |next| next.min(first.0));
         let feedback = Feedback::new(base, self.feedback_count, &self.pending);
-        let Some(feedback) = feedback.filter(|feedback| writer.transport_feedback(sender, media, feedback)) else {
+        let Some(feedback) = feedback.filter(|feedback| writer.transport_feedback(sender, media, feedback))
+        else {
             self.pending.clear();
             return;
         };

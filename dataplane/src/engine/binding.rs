@@ -67,9 +67,9 @@ impl Peer {
         let sections = &self.transport.description().sections;
         let feed = match extensions.mid {
             Some(mid) => self.feed_where(sections, |section| section.mid == mid),
-            None => self.feed_where(sections, |section| announces(section, ssrc)).or_else(|| {
-                self.feed_where(sections, |section| carries(section, payload_type))
-            }),
+            None => self
+                .feed_where(sections, |section| announces(section, ssrc))
+                .or_else(|| self.feed_where(sections, |section| carries(section, payload_type))),
         }?;
         let section = &sections[self.feeds[usize::from(feed)].section];
         let SectionRole::Ingress { rids, ssrcs } = &section.role else { return None };

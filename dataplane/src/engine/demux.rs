@@ -20,7 +20,7 @@ impl Demux {
     /// Empty tables. The seed makes the hashes of addresses unpredictable for outsiders.
     pub(super) fn new(seed: u64) -> Self {
         let state = FixedState::with_seed(seed);
-        Self { paths: HashMap::with_hasher(state), ufrags: HashMap::with_hasher(state) }
+        Self { paths: HashMap::with_hasher(state.clone()), ufrags: HashMap::with_hasher(state) }
     }
 
     pub(super) fn by_path(&self, path: Path) -> Result<PeerIndex, DropReason> {

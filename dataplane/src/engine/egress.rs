@@ -54,12 +54,12 @@ impl Engine {
                     space.copy_from_slice(&transmit.bytes);
                     egress.commit(transmit.path, len, None);
                 }
-                None => self.counters.drop(DropReason::BadSize),
+                None => self.counters.note_drop(DropReason::BadSize),
             }
         }
         let foreign = peer.transport.take_foreign_srtcp_dropped();
         if foreign > 0 {
-            self.counters.drop_many(DropReason::ForeignSrtcp, foreign);
+            self.counters.note_drops(DropReason::ForeignSrtcp, foreign);
         }
     }
 
@@ -79,7 +79,7 @@ impl Engine {
             let watch = &peer.watches[usize::from(watch)];
             let cache = &self.tracks[watch.track].track.cache;
             let Some((packet, payload)) = cache.get(outgoing.key) else {
-                self.counters.drop(DropReason::TooLate);
+                self.counters.note_drop(DropReason::TooLate);
                 continue;
             };
             let Some(stream) = Stream::of(watch, &outgoing) else { continue };

@@ -60,7 +60,7 @@ impl Engine {
             }
             RtcpPacket::Nack { media, entries, .. } => self.handle_nack(index, *media, entries.clone(), now),
             RtcpPacket::Pli { media, .. } => self.handle_keyframe_request(index, *media, now),
-            RtcpPacket::Fir { entries, .. } => {
+            RtcpPacket::Fir(entries) => {
                 for (media, _) in entries.clone() {
                     self.handle_keyframe_request(index, media, now);
                 }
@@ -71,7 +71,13 @@ impl Engine {
 
     /// Keeps the publisher's clock: the smallest way from its clock to ours, which loses least on queues
     /// and is the same for its audio and video.
-    fn handle_sender_report(&mut self, index: PeerIndex, ssrc: Ssrc, info: &SenderInfo, received_at: Instant) {
+    fn handle_sender_report(
+        &mut self,
+        index: PeerIndex,
+        ssrc: Ssrc,
+        info: &SenderInfo,
+        received_at: Instant,
+    ) {
         let arrived = self.config.wall_clock.ntp(received_at);
         let report = SenderReport { ntp: info.ntp, rtp_timestamp: info.rtp_timestamp, received_at };
         let peer = &mut self.peers[index.0];
@@ -127,7 +133,7 @@ impl Engine {
             let subscription = &mut peer.watches[at].subscription;
             let Some(outgoing) = subscription.repeat(sequence_number, round_trip, now) else { continue };
             if !peer.enqueue(at as u16, outgoing) {
-                self.counters.drop(DropReason::OutboxFull);
+                self.counters.note_drop(DropReason::OutboxFull);
             }
         }
         add(&self.counters.nacks_received_total, asked);

@@ -98,7 +98,8 @@ impl Engine {
         extensions: &Extensions,
     ) -> Result<StreamRole, DropReason> {
         let peer = &mut self.peers[index.0];
-        let role = peer.resolve(header.ssrc, header.payload_type, extensions).ok_or(DropReason::UnboundSsrc)?;
+        let role =
+            peer.resolve(header.ssrc, header.payload_type, extensions).ok_or(DropReason::UnboundSsrc)?;
         peer.streams.bind(header.ssrc, role);
         if let StreamRole::Media(place) = role {
             let track = peer.feeds[usize::from(place.feed)].track;

@@ -110,7 +110,7 @@ impl Engine {
         add(&self.counters.packets_received_total, 1);
         add(&self.counters.bytes_received_total, datagram.bytes.len() as u64);
         if let Err(reason) = self.dispatch(datagram, now) {
-            self.counters.drop(reason);
+            self.counters.note_drop(reason);
         }
     }
 
@@ -122,7 +122,7 @@ impl Engine {
                 engine.note_transport_events(index, now);
                 Ok(())
             })
-            .unwrap_or_else(|reason| self.counters.drop(reason));
+            .unwrap_or_else(|reason| self.counters.note_drop(reason));
             self.mark_dirty(index);
         }
     }
@@ -171,7 +171,12 @@ impl Engine {
         })
     }
 
-    fn receive_stun(&mut self, index: PeerIndex, datagram: Datagram<'_>, now: Instant) -> Result<(), DropReason> {
+    fn receive_stun(
+        &mut self,
+        index: PeerIndex,
+        datagram: Datagram<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let peer = &mut self.peers[index.0];
         let change = peer.transport.handle_stun(datagram.path, datagram.bytes, now)?;
         if let Some(path) = change.removed {
@@ -185,7 +190,12 @@ impl Engine {
         Ok(())
     }
 
-    fn receive_dtls(&mut self, index: PeerIndex, datagram: Datagram<'_>, now: Instant) -> Result<(), DropReason> {
+    fn receive_dtls(
+        &mut self,
+        index: PeerIndex,
+        datagram: Datagram<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let outcome = self.peers[index.0].transport.handle_dtls(datagram.path, datagram.bytes, now);
         self.note_transport_events(index, now);
         self.mark_dirty(index);

@@ -106,7 +106,13 @@ impl RtcpBudget {
 }
 
 impl Peer {
-    pub(super) fn new(id: TransportId, transport: Box<Transport>, rtcp_ssrc: Ssrc, cname: String, now: Instant) -> Self {
+    pub(super) fn new(
+        id: TransportId,
+        transport: Box<Transport>,
+        rtcp_ssrc: Ssrc,
+        cname: String,
+        now: Instant,
+    ) -> Self {
         let ingress_extensions = merge_ingress(transport.description());
         Self {
             id,
@@ -149,9 +155,10 @@ impl Peer {
 impl Watch {
     /// The form that every extension we may write needs.
     pub(super) fn form_of(extensions: &ExtensionIds, mid: Mid) -> Form {
-        let needs_two_byte = ExtensionKind::ALL.into_iter().filter_map(|kind| extensions.id(kind)).any(|id| {
-            Form::needed_for(id, mid.0.as_bytes().len()) == Form::TwoByte
-        });
+        let needs_two_byte = ExtensionKind::ALL
+            .into_iter()
+            .filter_map(|kind| extensions.id(kind))
+            .any(|id| Form::needed_for(id, mid.0.as_bytes().len()) == Form::TwoByte);
         if needs_two_byte { Form::TwoByte } else { Form::OneByte }
     }
 }

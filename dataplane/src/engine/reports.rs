@@ -11,8 +11,8 @@ use super::{Engine, PeerIndex};
 use crate::counters::add;
 use crate::id::Ssrc;
 use crate::limits::{
-    NACK_RETRY_DEFAULT, PUBLISHER_BITRATE_BPS_MAX, REPORT_BLOCKS_LEN_MAX, REPORT_INTERVAL, RTCP_SIZE_BYTES_MAX,
-    SECTIONS_PER_OFFER_MAX,
+    NACK_RETRY_DEFAULT, PUBLISHER_BITRATE_BPS_MAX, REPORT_BLOCKS_LEN_MAX, REPORT_INTERVAL,
+    RTCP_SIZE_BYTES_MAX, SECTIONS_PER_OFFER_MAX,
 };
 use crate::media::encoding::Run;
 use crate::media::format::ExtensionKind;

@@ -78,12 +78,12 @@ impl Engine {
                 (outgoing, Need::Rest)
             }
             Verdict::Drop(reason) => {
-                self.counters.drop(reason);
+                self.counters.note_drop(reason);
                 return self.note_refusal(track, peer, watch, reason);
             }
         };
         if !subscriber.enqueue(watch, outgoing) {
-            self.counters.drop(DropReason::OutboxFull);
+            self.counters.note_drop(DropReason::OutboxFull);
         }
         self.mark_dirty(peer);
         need

@@ -45,9 +45,7 @@ impl PictureReader {
                 let seen = h264::inspect(payload);
                 Picture { is_entry: seen.is_keyframe_start, size: seen.size, vp8: None }
             }
-            Codec::Av1 => {
-                Picture { is_entry: av1::inspect(payload).is_keyframe_start, ..Picture::default() }
-            }
+            Codec::Av1 => Picture { is_entry: av1::inspect(payload).is_keyframe_start, ..Picture::default() },
         }
     }
 

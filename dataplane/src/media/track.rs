@@ -113,7 +113,8 @@ impl Track {
             (rank.1 > 0).then_some((best, rank))
         });
         let ranked = self.encodings.iter_mut().enumerate();
-        let challenger = ranked.map(|(at, encoding)| (at as u8, encoding.rank(now))).max_by_key(|entry| entry.1);
+        let challenger =
+            ranked.map(|(at, encoding)| (at as u8, encoding.rank(now))).max_by_key(|entry| entry.1);
         self.best = match (current, challenger) {
             (Some((best, mine)), Some((other, theirs))) => {
                 Some(if is_clearly_better(theirs, mine) { other } else { best })

@@ -127,7 +127,6 @@ impl<'a> ExtensionWriter<'a> {
 
     /// Appends an element. `false` if the form cannot carry it or the room is too small: the block is
     /// then as it was.
-    #[must_use]
     pub fn push(&mut self, id: u8, data: &[u8]) -> bool {
         if !self.form.can_carry(id, data.len()) {
             return false;

@@ -98,7 +98,6 @@ impl<'a> RtcpWriter<'a> {
     }
 
     /// Appends an SR with at most 31 blocks (RFC 3550, section 6.4.1).
-    #[must_use]
     pub fn sender_report(&mut self, ssrc: Ssrc, info: &SenderInfo, blocks: &[ReportBlock]) -> bool {
         let len = SSRC_LEN + SENDER_INFO_LEN + REPORT_BLOCK_LEN * blocks.len();
         let Some(mut body) = self.reserve(blocks.len(), SENDER_REPORT, len) else {
@@ -114,7 +113,6 @@ impl<'a> RtcpWriter<'a> {
     }
 
     /// Appends an RR with at most 31 blocks (RFC 3550, section 6.4.2).
-    #[must_use]
     pub fn receiver_report(&mut self, ssrc: Ssrc, blocks: &[ReportBlock]) -> bool {
         let len = SSRC_LEN + REPORT_BLOCK_LEN * blocks.len();
         let Some(mut body) = self.reserve(blocks.len(), RECEIVER_REPORT, len) else {
@@ -126,7 +124,6 @@ impl<'a> RtcpWriter<'a> {
     }
 
     /// Appends an SDES with one CNAME of at most 255 bytes (RFC 3550, section 6.5.1).
-    #[must_use]
     pub fn sdes_cname(&mut self, ssrc: Ssrc, cname: &str) -> bool {
         if cname.len() > SDES_TEXT_LEN_MAX {
             return false;
@@ -143,7 +140,6 @@ impl<'a> RtcpWriter<'a> {
     }
 
     /// Appends a BYE for at most 31 sources (RFC 3550, section 6.6).
-    #[must_use]
     pub fn bye(&mut self, ssrcs: &[Ssrc]) -> bool {
         let Some(mut body) = self.reserve(ssrcs.len(), BYE, SSRC_LEN * ssrcs.len()) else {
             return false;
@@ -154,7 +150,6 @@ impl<'a> RtcpWriter<'a> {
 
     /// Appends a generic NACK (RFC 4585, section 6.2.1) for the sequence numbers `lost`, in ascending
     /// order modulo 2^16. If there are none, nothing is written, and that fits.
-    #[must_use]
     pub fn nack(&mut self, sender: Ssrc, media: Ssrc, lost: &[u16]) -> bool {
         let entries = nack_entries(lost);
         let count = entries.clone().count();
@@ -170,14 +165,12 @@ impl<'a> RtcpWriter<'a> {
     }
 
     /// Appends a PLI (RFC 4585, section 6.3.1).
-    #[must_use]
     pub fn pli(&mut self, sender: Ssrc, media: Ssrc) -> bool {
         self.reserve_feedback(FORMAT_PLI, PAYLOAD_SPECIFIC_FEEDBACK, sender, media, 0).is_some()
     }
 
     /// Appends a FIR for one stream (RFC 5104, section 4.3.1). `number` grows by one with each new
     /// request and stays with a repeat.
-    #[must_use]
     pub fn fir(&mut self, sender: Ssrc, media: Ssrc, number: u8) -> bool {
         let body =
             self.reserve_feedback(FORMAT_FIR, PAYLOAD_SPECIFIC_FEEDBACK, sender, Ssrc(0), FIR_ENTRY_LEN);
@@ -191,7 +184,6 @@ impl<'a> RtcpWriter<'a> {
 
     /// Appends a REMB for at most 255 streams (draft-alvestrand-rmcat-remb-03, section 2.2). The
     /// bitrate, bits per second, is rounded down to 18 significant bits.
-    #[must_use]
     pub fn remb(&mut self, sender: Ssrc, bitrate_bps: u64, ssrcs: &[Ssrc]) -> bool {
         if ssrcs.len() > REMB_SSRCS_MAX {
             return false;
@@ -211,7 +203,6 @@ impl<'a> RtcpWriter<'a> {
 
     /// Appends transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01,
     /// section 3.1). `media` must be a stream that the peer sends.
-    #[must_use]
     pub fn transport_feedback(&mut self, sender: Ssrc, media: Ssrc, feedback: &Feedback) -> bool {
         let len = feedback.body_len();
         let body = self.reserve_feedback(FORMAT_TRANSPORT_CC, TRANSPORT_LAYER_FEEDBACK, sender, media, len);
