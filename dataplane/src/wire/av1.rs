@@ -70,7 +70,7 @@ struct Elements<'a> {
     rest: Reader<'a>,
     /// W: 0 if every element has a length.
     count: u8,
-    /// Elements read so far. It does not wrap where it matters: W is at most 3.
+    /// Elements read so far.
     index: usize,
 }
 

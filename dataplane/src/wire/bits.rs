@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn golomb_numbers_follow_the_table_of_the_standard() {
-        // 1 010 011 00100 00101 (RFC-style bit string), padded with zeros.
+        // 1 010 011 00100 00101, padded with zeros.
         let mut reader = BitReader::plain(&[0b1010_0110, 0b0100_0010, 0b1000_0000]);
         assert_eq!(reader.exp_golomb(), Some(0));
         assert_eq!(reader.exp_golomb_signed(), Some(1));

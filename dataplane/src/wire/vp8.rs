@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_field_of_a_full_descriptor_is_read() {
-        let payload = with_keyframe(&[0x90, 0xf0, 0x92, 0x34, 77, 0b10_1_00101]);
+        let payload = with_keyframe(&[0x90, 0xf0, 0x92, 0x34, 77, 0xa5]);
         let expected = Descriptor {
             picture_id: Some(PictureId { value: 0x1234, is_long: true }),
             tl0_picture_index: Some(77),
@@ -233,13 +233,13 @@ mod tests {
 
     #[test]
     fn a_short_picture_id_grows_by_one_byte() {
-        let src = [0x90, 0xb0, 0x12, 0b01_0_00011, 0xaa];
+        let src = [0x90, 0xb0, 0x12, 0x43, 0xaa];
         let descriptor = Descriptor::parse(&src).unwrap();
         assert_eq!(descriptor.picture_id, Some(PictureId { value: 0x12, is_long: false }));
         let values = Rewrite { picture_id: 0xfabc, tl0_picture_index: 9, key_index: 0xff };
         let mut out = [0; 5];
         assert_eq!(rewrite(&src, &descriptor, &values, &mut out), 5);
-        assert_eq!(out, [0x90, 0xb0, 0xfa, 0xbc, 0b01_0_11111]);
+        assert_eq!(out, [0x90, 0xb0, 0xfa, 0xbc, 0x5f]);
         assert_eq!(rewrite(&src, &descriptor, &values, &mut out[..4]), 0);
     }
 
