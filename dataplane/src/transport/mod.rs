@@ -4,6 +4,7 @@
 pub mod description;
 pub mod negotiate;
 pub mod path;
+pub mod srtp;
 
 use std::time::Instant;
 
