@@ -98,6 +98,15 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// DTLS bytes accepted before the handshake is done. security.md T6.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+/// The largest DTLS datagram that is sent, bytes: it fits an IPv6 path without fragments.
+pub const DTLS_SIZE_BYTES_MAX: usize = 1150;
+/// What str0m may say in one turn of a transport; one that says more loops and is closed.
+pub const OUTPUTS_PER_DRAIN_MAX: usize = 256;
+/// Datagrams of STUN and DTLS waiting to leave one transport. A flight of the handshake has under ten.
+pub const TRANSMITS_PER_TRANSPORT_MAX: usize = 64;
+
+/// Candidates in one answer.
+pub const CANDIDATES_PER_ANSWER_MAX: usize = 32;
 
 /// SDP accepted in one offer, bytes. security.md H4.
 pub const SDP_SIZE_BYTES_MAX: usize = 128 * 1024;
