@@ -72,7 +72,7 @@ impl Timeline {
     pub fn at_capture(&self, ntp: NtpTime, clock_rate_hz: u32) -> Option<u32> {
         let (anchor_ntp, anchor_timestamp) = self.anchor?;
         let moved = ntp.seconds_since(anchor_ntp) * f64::from(clock_rate_hz);
-        Some(anchor_timestamp.wrapping_add(moved as i64 as u32))
+        Some(anchor_timestamp.wrapping_add(moved.round() as i64 as u32))
     }
 
     /// The newest egress timestamp.
