@@ -52,7 +52,12 @@ pub(super) struct RtcpPacket<'a> {
 }
 
 impl Cipher {
-    pub(super) fn derive(profile: SrtpProfile, master_key: &[u8], master_salt: &[u8], labels: &Labels) -> Option<Self> {
+    pub(super) fn derive(
+        profile: SrtpProfile,
+        master_key: &[u8],
+        master_salt: &[u8],
+        labels: &Labels,
+    ) -> Option<Self> {
         let mut key = [0; 32];
         let key = &mut key[..profile.master_key_len()];
         derive(master_key, master_salt, labels.key, key)?;
@@ -133,7 +138,14 @@ impl Cipher {
 
     /// Opens into `plain`, which has exactly the length of the ciphertext. False if the tag is wrong.
     #[must_use]
-    pub(super) fn open_rtp(&self, packet: &[u8], header_len: usize, ssrc: Ssrc, index: u64, plain: &mut [u8]) -> bool {
+    pub(super) fn open_rtp(
+        &self,
+        packet: &[u8],
+        header_len: usize,
+        ssrc: Ssrc,
+        index: u64,
+        plain: &mut [u8],
+    ) -> bool {
         let (message, tag) = packet.split_at(packet.len() - self.tag_len());
         let (header, body) = message.split_at(header_len);
         match self {
@@ -142,7 +154,8 @@ impl Cipher {
                 key.open_separate_gather(nonce, Aad::from(header), body, tag, plain).is_ok()
             }
             Self::CounterMode { key, salt, authentication } => {
-                let is_genuine = verify_slices_are_equal(&sha1_tag(authentication, message, roc(index)), tag).is_ok();
+                let is_genuine =
+                    verify_slices_are_equal(&sha1_tag(authentication, message, roc(index)), tag).is_ok();
                 if is_genuine {
                     plain.copy_from_slice(body);
                     apply_key_stream(key, salt, ssrc, index, plain);
