@@ -78,6 +78,9 @@ pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(700);
 pub const TWCC_INTERVAL: Duration = Duration::from_millis(50);
 /// Packet statuses in one transport-wide feedback packet, so that it stays below the MTU.
 pub const TWCC_STATUSES_PER_PACKET_MAX: usize = 400;
+/// Packet statuses that one transport-wide feedback packet may claim to be read: as many as any history
+/// of sent packets keeps (facts: congestion, section 1). A few bytes can claim 65,535 losses.
+pub const TWCC_STATUSES_READ_MAX: usize = 16_384;
 /// Time between sender reports of one egress stream, and between receiver reports to a publisher.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -106,3 +109,4 @@ const _: () = assert!(SENT_LOG_LEN.is_power_of_two() && SENT_LOG_LEN <= VIDEO_CA
 const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN < 1 << 15);
 const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
+const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
