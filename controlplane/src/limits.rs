@@ -8,6 +8,8 @@ use dataplane::limits::{CONNECT_TIMEOUT, SDP_SIZE_BYTES_MAX};
 pub const ROOM_NAME_LEN_MAX: usize = 128;
 /// Rooms of one process, those that linger empty included.
 pub const ROOMS_MAX: usize = 4096;
+/// Rooms that a list shows with the figures of their tracks; the others are shown without.
+pub const ROOMS_DESCRIBED_MAX: usize = 64;
 /// Shards of one process: one core each.
 pub const SHARDS_MAX: usize = 256;
 
@@ -20,6 +22,8 @@ pub const SESSION_ID_BYTES: usize = 16;
 
 /// The largest body of an offer, bytes. security.md H4.
 pub const OFFER_BYTES_MAX: usize = SDP_SIZE_BYTES_MAX;
+/// Candidate lines in one offer. security.md H4.
+pub const OFFER_CANDIDATES_MAX: usize = 512;
 /// The largest trickle fragment, bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
 /// Candidate lines in one fragment, and accepted in the life of one session. security.md H3.
