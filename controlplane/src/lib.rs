@@ -5,10 +5,16 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod events;
+pub mod host;
 pub mod limits;
+pub mod listener;
 pub mod metrics;
 pub mod random;
+pub mod report;
 pub mod service;
 pub mod shards;
+pub mod start;
+pub mod tls;
