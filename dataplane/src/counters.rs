@@ -159,12 +159,12 @@ impl Default for Counters {
 
 impl Counters {
     /// Counts one packet that ended here.
-    pub fn drop(&self, reason: DropReason) {
-        self.drop_many(reason, 1);
+    pub fn note_drop(&self, reason: DropReason) {
+        self.note_drops(reason, 1);
     }
 
     /// Counts `count` packets that ended here.
-    pub fn drop_many(&self, reason: DropReason, count: u64) {
+    pub fn note_drops(&self, reason: DropReason, count: u64) {
         add(&self.drops[reason as usize], count);
     }
 

@@ -8,6 +8,7 @@
 //! [`command::Command`].
 
 pub mod command;
+pub mod congestion;
 pub mod counters;
 pub mod engine;
 pub mod id;
