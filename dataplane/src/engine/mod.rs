@@ -27,11 +27,25 @@ pub struct Engine;
 
 #[allow(unused_variables, missing_docs, clippy::todo)]
 impl Engine {
-    pub fn new(config: EngineConfig, counters: Arc<Counters>) -> Self { todo!() }
-    pub fn apply(&mut self, envelope: Envelope, now: Instant) { todo!() }
-    pub fn receive(&mut self, datagram: Datagram<'_>, now: Instant) { todo!() }
-    pub fn expire(&mut self, now: Instant) { todo!() }
-    pub fn transmit(&mut self, egress: &mut impl Egress, now: Instant) { todo!() }
-    pub fn next_deadline(&self) -> Option<Instant> { todo!() }
-    pub fn poll_event(&mut self) -> Option<Event> { todo!() }
+    pub fn new(config: EngineConfig, counters: Arc<Counters>) -> Self {
+        todo!()
+    }
+    pub fn apply(&mut self, envelope: Envelope, now: Instant) {
+        todo!()
+    }
+    pub fn receive(&mut self, datagram: Datagram<'_>, now: Instant) {
+        todo!()
+    }
+    pub fn expire(&mut self, now: Instant) {
+        todo!()
+    }
+    pub fn transmit(&mut self, egress: &mut impl Egress, now: Instant) {
+        todo!()
+    }
+    pub fn next_deadline(&self) -> Option<Instant> {
+        todo!()
+    }
+    pub fn poll_event(&mut self) -> Option<Event> {
+        todo!()
+    }
 }

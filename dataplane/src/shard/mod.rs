@@ -43,18 +43,36 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 #[allow(unused_variables, missing_docs, clippy::todo)]
 impl ShardHandle {
     /// Binds the sockets and starts the thread. Errors name the address that could not be bound.
-    pub fn start(config: ShardConfig, wake: Wake) -> io::Result<Self> { todo!() }
-    pub fn id(&self) -> ShardId { todo!() }
+    pub fn start(config: ShardConfig, wake: Wake) -> io::Result<Self> {
+        todo!()
+    }
+    pub fn id(&self) -> ShardId {
+        todo!()
+    }
     /// The bound addresses, with the port that the kernel chose.
-    pub fn local_addresses(&self) -> &[SocketAddr] { todo!() }
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        todo!()
+    }
     /// Puts a command into the mailbox: never waits.
-    pub fn try_call(&self, command: Command) -> Result<oneshot::Receiver<Reply>, MailboxFull> { todo!() }
-    pub fn poll_event(&self) -> Option<Event> { todo!() }
-    pub fn counters(&self) -> &Counters { todo!() }
+    pub fn try_call(&self, command: Command) -> Result<oneshot::Receiver<Reply>, MailboxFull> {
+        todo!()
+    }
+    pub fn poll_event(&self) -> Option<Event> {
+        todo!()
+    }
+    pub fn counters(&self) -> &Counters {
+        todo!()
+    }
     /// Forwarding latency in nanoseconds since start.
-    pub fn latency(&self) -> Histogram<u64> { todo!() }
+    pub fn latency(&self) -> Histogram<u64> {
+        todo!()
+    }
     /// User and system CPU time of the shard's thread so far, nanoseconds.
-    pub fn cpu_ns(&self) -> u64 { todo!() }
+    pub fn cpu_ns(&self) -> u64 {
+        todo!()
+    }
     /// Ends the thread after the current turn and waits for it.
-    pub fn stop(&self) { todo!() }
+    pub fn stop(&self) {
+        todo!()
+    }
 }

@@ -56,23 +56,72 @@ pub struct Transmit {
 
 #[allow(unused_variables, missing_docs, clippy::todo)]
 impl Transport {
-    pub fn description(&self) -> &Description { todo!() }
-    pub fn local_ufrag(&self) -> &str { todo!() }
-    pub fn handle_stun(&mut self, path: Path, bytes: &[u8], now: Instant) -> Result<PathChange, DropReason> { todo!() }
-    pub fn handle_dtls(&mut self, path: Path, bytes: &[u8], now: Instant) -> Result<(), DropReason> { todo!() }
-    pub fn expire(&mut self, now: Instant) { todo!() }
-    pub fn next_deadline(&self) -> Instant { todo!() }
-    pub fn poll_transmit(&mut self) -> Option<Transmit> { todo!() }
-    pub fn poll_event(&mut self) -> Option<TransportEvent> { todo!() }
+    pub fn description(&self) -> &Description {
+        todo!()
+    }
+    pub fn local_ufrag(&self) -> &str {
+        todo!()
+    }
+    pub fn handle_stun(&mut self, path: Path, bytes: &[u8], now: Instant) -> Result<PathChange, DropReason> {
+        todo!()
+    }
+    pub fn handle_dtls(&mut self, path: Path, bytes: &[u8], now: Instant) -> Result<(), DropReason> {
+        todo!()
+    }
+    pub fn expire(&mut self, now: Instant) {
+        todo!()
+    }
+    pub fn next_deadline(&self) -> Instant {
+        todo!()
+    }
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        todo!()
+    }
+    pub fn poll_event(&mut self) -> Option<TransportEvent> {
+        todo!()
+    }
     /// SRTCP datagrams of str0m that were dropped since the last call.
-    pub fn take_foreign_srtcp_dropped(&mut self) -> u64 { todo!() }
-    pub fn close(&mut self, now: Instant) { todo!() }
-    pub fn is_connected(&self) -> bool { todo!() }
-    pub fn nominated(&self) -> Option<Path> { todo!() }
-    pub fn paths(&self) -> &[Path] { todo!() }
-    pub fn srtp_profile(&self) -> Option<&'static str> { todo!() }
-    pub fn open_rtp(&mut self, packet: &[u8], header: &RtpHeader, payload: &mut [u8], now: Instant) -> Result<Opened, DropReason> { todo!() }
-    pub fn open_rtcp(&mut self, packet: &[u8], plain: &mut [u8], now: Instant) -> Result<usize, DropReason> { todo!() }
-    pub fn seal_rtp(&mut self, packet: &mut [u8], header_len: usize, plain_len: usize, ssrc: Ssrc, index: u64) -> usize { todo!() }
-    pub fn seal_rtcp(&mut self, packet: &mut [u8], plain_len: usize) -> usize { todo!() }
+    pub fn take_foreign_srtcp_dropped(&mut self) -> u64 {
+        todo!()
+    }
+    pub fn close(&mut self, now: Instant) {
+        todo!()
+    }
+    pub fn is_connected(&self) -> bool {
+        todo!()
+    }
+    pub fn nominated(&self) -> Option<Path> {
+        todo!()
+    }
+    pub fn paths(&self) -> &[Path] {
+        todo!()
+    }
+    pub fn srtp_profile(&self) -> Option<&'static str> {
+        todo!()
+    }
+    pub fn open_rtp(
+        &mut self,
+        packet: &[u8],
+        header: &RtpHeader,
+        payload: &mut [u8],
+        now: Instant,
+    ) -> Result<Opened, DropReason> {
+        todo!()
+    }
+    pub fn open_rtcp(&mut self, packet: &[u8], plain: &mut [u8], now: Instant) -> Result<usize, DropReason> {
+        todo!()
+    }
+    pub fn seal_rtp(
+        &mut self,
+        packet: &mut [u8],
+        header_len: usize,
+        plain_len: usize,
+        ssrc: Ssrc,
+        index: u64,
+    ) -> usize {
+        todo!()
+    }
+    pub fn seal_rtcp(&mut self, packet: &mut [u8], plain_len: usize) -> usize {
+        todo!()
+    }
 }

@@ -71,6 +71,15 @@ fn kind_name(kind: MediaKind) -> &'static str {
 
 #[allow(unused_variables, missing_docs, clippy::todo)]
 impl Negotiator {
-    pub fn new(now: Instant) -> Result<Self, NegotiateError> { todo!() }
-    pub fn answer(&self, offer: &str, settings: &AnswerSettings<'_>, now: Instant) -> Result<Answered, NegotiateError> { todo!() }
+    pub fn new(now: Instant) -> Result<Self, NegotiateError> {
+        todo!()
+    }
+    pub fn answer(
+        &self,
+        offer: &str,
+        settings: &AnswerSettings<'_>,
+        now: Instant,
+    ) -> Result<Answered, NegotiateError> {
+        todo!()
+    }
 }
