@@ -1,0 +1,123 @@
+//! Promises that need nothing but the engine: no encryption, and equal seeds give equal traces.
+
+use std::time::Duration;
+
+use dataplane::id::TrackId;
+use dataplane::media::format::MediaKind;
+use harness::network::Link;
+use harness::replay::{Encoding, ReplayClient};
+use harness::world::{World, client_address};
+
+const FRAME: Duration = Duration::from_millis(33);
+const LADDER: [Encoding; 3] = [
+    Encoding { rid: "l", size: (320, 180) },
+    Encoding { rid: "m", size: (640, 360) },
+    Encoding { rid: "h", size: (1280, 720) },
+];
+
+struct Stage {
+    world: World<ReplayClient>,
+    video: TrackId,
+}
+
+impl Stage {
+    fn new(seed: u64) -> Self {
+        let mut world = World::new(seed);
+        let video = world.add_track(1, MediaKind::Video);
+        Self { world, video }
+    }
+
+    fn join(&mut self, encodings: &[Encoding]) -> usize {
+        let index = self.world.clients.len();
+        let (client, transport) = ReplayClient::new(index, client_address(index), encodings, self.world.now);
+        let client = self.world.join(client, transport, &[(self.video, MediaKind::Video)]).unwrap();
+        self.world.run_for(Duration::from_millis(50));
+        client
+    }
+
+    /// The publisher sends its first `count` encodings for a while.
+    fn publish(&mut self, publisher: usize, count: usize, duration: Duration) {
+        let end = self.world.now + duration;
+        while self.world.now < end {
+            self.world.clients[publisher].send_frame(count);
+            self.world.run_for(FRAME);
+        }
+    }
+}
+
+#[test]
+fn everyone_gets_the_best_encoding_that_flows() {
+    let mut stage = Stage::new(1);
+    let publisher = stage.join(&LADDER);
+    let viewers = [stage.join(&[]), stage.join(&[])];
+    stage.publish(publisher, 1, Duration::from_secs(1));
+    stage.publish(publisher, 3, Duration::from_secs(2));
+    stage.publish(publisher, 2, Duration::from_secs(2));
+    for viewer in viewers {
+        assert_eq!(stage.world.clients[viewer].widths(), [320, 1280, 640]);
+    }
+}
+
+#[test]
+fn a_switch_of_encoding_is_continuous_for_the_viewer() {
+    let mut stage = Stage::new(2);
+    let publisher = stage.join(&LADDER);
+    let viewer = stage.join(&[]);
+    stage.publish(publisher, 1, Duration::from_secs(1));
+    stage.publish(publisher, 3, Duration::from_secs(2));
+    let received = &stage.world.clients[viewer].received;
+    for pair in received.windows(2) {
+        assert_eq!(pair[1].0, pair[0].0.wrapping_add(1), "numbers go on");
+        let step = pair[1].1.wrapping_sub(pair[0].1);
+        assert!(step <= 90_000 / 2, "timestamps never run back: {step}");
+    }
+    let ids: Vec<u16> = received.iter().filter_map(|packet| harness::frames::picture_id(&packet.2)).collect();
+    assert!(ids.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) <= 1), "picture ids go on");
+}
+
+#[test]
+fn a_hostile_viewer_cannot_flood_the_publisher_with_keyframe_requests() {
+    let mut stage = Stage::new(3);
+    let publisher = stage.join(&LADDER[..1]);
+    let viewer = stage.join(&[]);
+    stage.publish(publisher, 1, Duration::from_secs(1));
+    let before = stage.world.clients[publisher].keyframe_requests;
+    for _ in 0..300 {
+        stage.world.clients[viewer].send_pli();
+        stage.publish(publisher, 1, FRAME);
+    }
+    let asked = stage.world.clients[publisher].keyframe_requests - before;
+    assert!((1..=4).contains(&asked), "{asked} requests reached the publisher in 10 s");
+}
+
+#[test]
+fn equal_seeds_give_equal_traces() {
+    for seed in 0..20 {
+        assert_eq!(trace(seed), trace(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn different_seeds_give_different_traces() {
+    assert_ne!(trace(1), trace(2));
+}
+
+/// Three viewers on bad links, one of which comes late; two seconds of simulcast.
+fn trace(seed: u64) -> (u64, u64) {
+    let mut stage = Stage::new(seed);
+    let publisher = stage.join(&LADDER);
+    stage.join(&[]);
+    stage.join(&[]);
+    stage.world.links.fill(Link {
+        loss: 0.05,
+        jitter: Duration::from_millis(20),
+        duplication: 0.01,
+        ..Link::default()
+    });
+    stage.publish(publisher, 3, Duration::from_secs(1));
+    stage.join(&[]);
+    stage.publish(publisher, 3, Duration::from_secs(1));
+    let (hash, len) = stage.world.trace();
+    assert!(len > 500, "a trace that can differ");
+    (hash, len)
+}
