@@ -22,9 +22,9 @@ export class Devices extends EventTarget {
     await this.#open("camera", deviceId, video);
   }
 
-  /** Opens the microphone `deviceId` ("" for the default, OFF for none). */
-  async openMicrophone(deviceId) {
-    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  /** Opens the microphone `deviceId` ("" for the default, OFF for none); music wants no cleaning up. */
+  async openMicrophone(deviceId, isVoice) {
+    const audio = { echoCancellation: isVoice, noiseSuppression: isVoice, autoGainControl: isVoice };
     await this.#open("microphone", deviceId, audio);
   }
 

@@ -1,7 +1,7 @@
 // The publish page: sources, preview, going live, and what is being sent.
 //
 // The address may choose for the person: ?codec=H264&simulcast=0&resolution=360&prefer=maintain-framerate
-// &start=1 (go live at once).
+// &voice=0&start=1 (go live at once).
 
 import * as api from "./api.js";
 import { Devices, OFF, meter } from "./devices.js";
@@ -12,6 +12,7 @@ import { WhipSession, canSend } from "./whip.js";
 
 const STATS_MS = 1_000;
 const CHOICES = ["resolution", "codec", "prefer"];
+const SWITCHES = ["simulcast", "voice"];
 
 api.takeTokenFromAddress();
 const room = api.roomOfPage();
@@ -32,13 +33,14 @@ async function prepare() {
     if (option.value !== "auto" && !canSend(option.value)) option.disabled = true;
   }
   for (const name of CHOICES) choose(byId(name), asked.get(name));
-  if (asked.has("simulcast")) byId("simulcast").checked = asked.get("simulcast") !== "0";
+  for (const name of SWITCHES) if (asked.has(name)) byId(name).checked = asked.get(name) !== "0";
   byId("start").addEventListener("click", () => (session ? stop() : start()));
   byId("share").addEventListener("click", toggleScreen);
   byId("mute").addEventListener("click", toggleMute);
   byId("camera").addEventListener("change", openCamera);
   byId("resolution").addEventListener("change", openCamera);
   byId("microphone").addEventListener("change", openMicrophone);
+  byId("voice").addEventListener("change", openMicrophone);
   byId("share").disabled = !navigator.mediaDevices?.getDisplayMedia;
   devices.addEventListener("change", (event) => showSource(event.detail));
   addEventListener("pageshow", (event) => event.persisted && location.reload());
@@ -75,7 +77,7 @@ function openCamera() {
 
 function openMicrophone() {
   const before = deviceProblem;
-  return open(() => devices.openMicrophone(byId("microphone").value)).then(() => {
+  return open(() => devices.openMicrophone(byId("microphone").value, byId("voice").checked)).then(() => {
     deviceProblem ??= before;
     showState();
   });

@@ -187,6 +187,7 @@ const STATES = {
   waiting: ["Waiting", "", "Waiting for the publisher. The picture comes by itself."],
   live: ["Live", "live", ""],
   left: ["Publisher left", "warn", "The publisher left. The picture goes on by itself when they come back."],
+  still: ["Live", "warn", "Waiting for the picture."],
   retrying: ["Reconnecting", "warn", "Connection lost. Trying again."],
   failed: ["Failed", "bad", "Not connected"],
 };
@@ -194,7 +195,7 @@ const STATES = {
 function stateOf(live) {
   if (session.state !== "connected") return session.state === "idle" ? "connecting" : session.state;
   if (stillPolls.some((polls) => polls < STILL_POLLS_MAX)) return "live";
-  if (live?.publisher?.connected) return hasSoundOnly(live) ? "live" : hadPicture ? "live" : "waiting";
+  if (live?.publisher?.connected) return hasSoundOnly(live) ? "live" : hadPicture ? "still" : "waiting";
   return hadPicture ? "left" : "waiting";
 }
 

@@ -71,11 +71,11 @@ impl Egress for SendQueue {
 
     fn commit(&mut self, path: Path, len: usize, received_at: Option<Instant>) {
         if !(1..=EGRESS_SLOT_BYTES).contains(&len) {
-            self.counters.drop_many(DropReason::BadSize, 1);
+            self.counters.note_drops(DropReason::BadSize, 1);
             return;
         }
         let Some(socket) = self.socket_for(path, len) else {
-            self.counters.drop_many(DropReason::SendRefused, 1);
+            self.counters.note_drops(DropReason::SendRefused, 1);
             return;
         };
         if !self.batch.can_take(path, len) {

@@ -167,7 +167,7 @@ impl Mmsg {
             count_overflow(&mut self.states[index], datagram.facts, &self.counters);
             let is_fit = (1..=DATAGRAM_SIZE_BYTES_MAX).contains(&datagram.bytes.len());
             let Some(remote) = datagram.remote.filter(|_| is_fit) else {
-                self.counters.drop_many(DropReason::BadSize, 1);
+                self.counters.note_drops(DropReason::BadSize, 1);
                 continue;
             };
             let local = local_address(self.sockets[index].facts().address, datagram.facts.local);

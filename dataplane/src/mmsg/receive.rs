@@ -74,7 +74,7 @@ impl ReceiveBuffers {
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         for (index, header) in headers[..received].iter().enumerate() {
             self.lens[index] = header.msg_len as usize;
-            self.controls[index].set_len(header.msg_hdr.msg_controllen as usize);
+            self.controls[index].set_len(header.msg_hdr.msg_controllen);
         }
         Ok(received)
     }

@@ -140,7 +140,7 @@ impl Ledger<'_> {
     fn refused(&mut self, train: &Train, error: Option<i32>) {
         let is_full = matches!(error, Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM));
         let reason = if is_full { DropReason::SendBufferFull } else { DropReason::SendRefused };
-        self.counters.drop_many(reason, train.segments as u64);
+        self.counters.note_drops(reason, train.segments as u64);
         self.received_at[train.first..][..train.segments].fill(None);
         tracing::trace!(error, path = ?train.path, "the kernel refused a send");
     }

@@ -147,6 +147,7 @@ fn bind(fd: &OwnedFd, address: SocketAddr) -> io::Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -247,3 +247,39 @@ fn a_wait_ends_at_its_deadline_or_when_it_is_woken() {
     bench.mmsg.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(5), "a wake-up counts once");
 }
+
+/// What a datagram of 1100 bytes costs from commit to the end of its send, to 100 peers on loopback. Run
+/// with `--ignored --nocapture`; the send includes the receiving half of the stack.
+#[test]
+#[ignore = "a measurement, not a promise"]
+fn cost_of_a_fanned_out_datagram() {
+    let clock = super::system::ThreadCpuClock::of_current_thread().unwrap();
+    let mut bench = Bench::new(&["127.0.0.1"]);
+    let local = bench.mmsg.socket_facts()[0].address;
+    let peers: Vec<UdpSocket> = (0..100).map(|_| peer("127.0.0.1")).collect();
+    peers.iter().for_each(|peer| peer.set_nonblocking(true).unwrap());
+    let paths: Vec<Path> =
+        peers.iter().map(|peer| Path { local, remote: peer.local_addr().unwrap() }).collect();
+    for train in [1, 3, 8] {
+        let mut costs: Vec<u64> = (0..60)
+            .map(|_| {
+                let before = clock.read_ns().unwrap();
+                for &path in &paths {
+                    for _ in 0..train {
+                        bench.mmsg.queue().reserve();
+                        bench.mmsg.queue().commit(path, 1100, Some(clock::now()));
+                    }
+                }
+                bench.mmsg.queue().submit();
+                let cost = clock.read_ns().unwrap() - before;
+                let mut bytes = [0; 2048];
+                let came: usize =
+                    peers.iter().map(|peer| std::iter::from_fn(|| peer.recv(&mut bytes).ok()).count()).sum();
+                assert_eq!(came, paths.len() * train);
+                cost / (paths.len() * train) as u64
+            })
+            .collect();
+        costs.sort_unstable();
+        println!("trains of {train}: {} ns a datagram at best, {} at the median", costs[0], costs[30]);
+    }
+}

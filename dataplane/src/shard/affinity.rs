@@ -21,6 +21,7 @@ pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

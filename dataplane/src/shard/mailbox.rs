@@ -74,6 +74,7 @@ impl<T> Mailbox<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::mmsg::system::Poller;
     use std::time::Duration;

@@ -21,9 +21,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use self::handle::ShardHandle;
+use crate::id::ShardId;
 pub use crate::mmsg::probe;
 pub use crate::mmsg::socket::SocketFacts;
-use crate::id::ShardId;
 
 /// What a shard is started with.
 #[derive(Clone, Debug)]

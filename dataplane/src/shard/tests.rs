@@ -295,6 +295,6 @@ fn a_wake_that_stops_its_own_shard_does_not_hang() {
     let config = ShardConfig { id: ShardId(0), listen, port: 0, cpu: None, seed: 1 };
     let shard = ShardHandle::start_with(config, wake, |_, _| Echo::default()).unwrap();
     assert!(slot.set(shard.clone()).is_ok());
-    let _ = shard.try_call(Command::RemoveTrack { track: TrackId(1) }).unwrap();
+    drop(shard.try_call(Command::RemoveTrack { track: TrackId(1) }).unwrap());
     until("the stop", || !shard.is_running());
 }
