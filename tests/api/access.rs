@@ -45,7 +45,9 @@ async fn the_bearer_token_opens_and_a_wrong_one_does_not() {
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert_eq!(ask(format!("{scheme} {TOKEN}")).await.unwrap().status(), 200, "{scheme}");
     }
-    for wrong in ["Bearer ", "Bearer 0123456789abcdeF", "Bearer 0123456789abcdef0", "Basic 0123456789abcdef", TOKEN] {
+    for wrong in
+        ["Bearer ", "Bearer 0123456789abcdeF", "Bearer 0123456789abcdef0", "Basic 0123456789abcdef", TOKEN]
+    {
         let response = ask(wrong.to_owned()).await.unwrap();
         assert!(header(&response, "www-authenticate").contains("invalid_token"), "{wrong}");
         problem(response, 401, "unauthorized").await;
@@ -58,8 +60,7 @@ async fn the_bearer_token_opens_and_a_wrong_one_does_not() {
 async fn a_session_url_alone_ends_nothing_while_tokens_are_on() {
     let server = guarded().await;
     let request = server.request("POST", "/whip/a").header("content-type", "application/sdp");
-    let created =
-        request.bearer_auth(TOKEN).body(Offer::publisher().to_sdp()).send().await.unwrap();
+    let created = request.bearer_auth(TOKEN).body(Offer::publisher().to_sdp()).send().await.unwrap();
     assert_eq!(created.status(), 201);
     let session = header(&created, "location");
     problem(server.send("DELETE", session).await, 401, "unauthorized").await;

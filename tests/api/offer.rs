@@ -53,13 +53,17 @@ impl Offer {
                         a=fmtp:111 minptime=10;useinbandfec=1\n"
                 .to_owned(),
             _ => {
-                let types: Vec<String> = (0..self.video_codecs.len()).map(|at| (96 + at).to_string()).collect();
+                let types: Vec<String> =
+                    (0..self.video_codecs.len()).map(|at| (96 + at).to_string()).collect();
                 let mut lines = format!("m=video 9 UDP/TLS/RTP/SAVPF {}\n", types.join(" "));
                 for (codec, payload_type) in self.video_codecs.iter().zip(&types) {
                     lines.push_str(&format!("a=rtpmap:{payload_type} {codec}/90000\n"));
-                    lines.push_str(&format!("a=rtcp-fb:{payload_type} nack\na=rtcp-fb:{payload_type} nack pli\n"));
+                    lines.push_str(&format!(
+                        "a=rtcp-fb:{payload_type} nack\na=rtcp-fb:{payload_type} nack pli\n"
+                    ));
                     if *codec == "H264" {
-                        let parameters = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+                        let parameters =
+                            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
                         lines.push_str(&format!("a=fmtp:{payload_type} {parameters}\n"));
                     }
                 }

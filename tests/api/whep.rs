@@ -66,8 +66,7 @@ async fn without_a_publisher_a_viewer_waits_or_gets_409_with_retry_after() {
     server.watch("a").await;
     server.stop().await;
 
-    let server =
-        Server::with(|config| config.whep_without_publisher = WithoutPublisher::Refuse).await;
+    let server = Server::with(|config| config.whep_without_publisher = WithoutPublisher::Refuse).await;
     let response = server.post("/whep/a", Offer::subscriber().to_sdp()).await;
     assert!(header(&response, "retry-after").parse::<u64>().unwrap() > 0);
     problem(response, 409, "no_publisher").await;

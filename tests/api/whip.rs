@@ -95,7 +95,9 @@ async fn offers_that_whip_forbids_are_422_and_make_no_room() {
 #[tokio::test]
 async fn every_dtls_role_is_answered_with_its_counterpart() {
     let server = Server::new().await;
-    for (setup, answered) in [("actpass", "a=setup:"), ("active", "a=setup:passive"), ("passive", "a=setup:active")] {
+    for (setup, answered) in
+        [("actpass", "a=setup:"), ("active", "a=setup:passive"), ("passive", "a=setup:active")]
+    {
         let response =
             server.post(&format!("/whip/{setup}"), Offer { setup, ..Offer::publisher() }.to_sdp()).await;
         assert_eq!(response.status(), 201, "{setup}");
@@ -146,11 +148,13 @@ async fn with_takeover_the_second_publisher_closes_the_first() {
 #[tokio::test]
 async fn options_is_200_with_accept_post_and_what_browsers_need() {
     let server = Server::with(|config| {
-        config.auth = controlplane::config::Auth::Token(controlplane::config::Secret::new("0123456789abcdef"));
+        config.auth =
+            controlplane::config::Auth::Token(controlplane::config::Secret::new("0123456789abcdef"));
     })
     .await;
     for path in ["/whip/a", "/whep/a", "/api/whip/publish/a", "/api/whep/play/a"] {
-        let response = server.request("OPTIONS", path).header("origin", "https://a.example").send().await.unwrap();
+        let response =
+            server.request("OPTIONS", path).header("origin", "https://a.example").send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(header(&response, "accept-post"), "application/sdp");
         assert_eq!(header(&response, "access-control-allow-origin"), "*");
