@@ -32,7 +32,7 @@ async fn an_offer_of_another_type_is_415_and_one_that_is_no_sdp_is_400() {
     server.stop().await;
 }
 
-// E04, E08, E14, E16
+// E04, E08, E14, E16 (BUNDLE and rtcp-mux; not rtcp-mux-only)
 #[tokio::test]
 async fn an_accepted_offer_is_201_with_a_sendonly_answer() {
     let server = Server::new().await;

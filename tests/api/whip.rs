@@ -32,7 +32,7 @@ async fn an_offer_of_another_type_is_415_and_one_that_is_no_sdp_is_400() {
     server.stop().await;
 }
 
-// W04, W05, W13, W16, W27
+// W04, W05, W13, W16, W27 (BUNDLE and rtcp-mux; not rtcp-mux-only)
 #[tokio::test]
 async fn an_accepted_offer_is_201_with_the_answer_its_location_and_a_strong_tag() {
     let server = Server::new().await;
