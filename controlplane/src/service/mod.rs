@@ -167,10 +167,8 @@ impl Service {
             Ok(Reply::Transport(report)) if report.is_connected => {
                 self.handle_event(&Event::TransportConnected { id: transport });
             }
-            Err(CallError::Refused(UnknownTransport)) => {
-                if self.rooms().close(id, Instant::now()).is_some() {
-                    self.metrics.session_closed("unknown");
-                }
+            Err(CallError::Refused(UnknownTransport)) if self.rooms().close(id, Instant::now()).is_some() => {
+                self.metrics.session_closed("unknown");
             }
             _ => {}
         }

@@ -1,0 +1,12 @@
+//! The API, over real sockets: each test starts a server of its own, with real shards, on ports that the
+//! kernel chooses. The ids are those of the requirements (W: RFC 9725, E: WHEP, H: threats, C: conflicts).
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod limits;
+mod offer;
+mod server;
+mod sessions;
+mod state;
+mod whep;
+mod whip;
