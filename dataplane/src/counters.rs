@@ -124,6 +124,8 @@ pub struct Counters {
     pub events_dropped_total: AtomicU64,
     /// Datagrams that the kernel dropped because the receive buffer was full (SO_RXQ_OVFL).
     pub receive_overflow_total: AtomicU64,
+    /// Receive calls that failed for another reason than an empty socket.
+    pub receive_errors_total: AtomicU64,
     /// Transports on this shard now.
     pub transports: AtomicU64,
     /// Tracks on this shard now.
@@ -150,6 +152,7 @@ impl Default for Counters {
             panics_total: AtomicU64::new(0),
             events_dropped_total: AtomicU64::new(0),
             receive_overflow_total: AtomicU64::new(0),
+            receive_errors_total: AtomicU64::new(0),
             transports: AtomicU64::new(0),
             tracks: AtomicU64::new(0),
             drops: DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -159,12 +162,12 @@ impl Default for Counters {
 
 impl Counters {
     /// Counts one packet that ended here.
-    pub fn drop(&self, reason: DropReason) {
-        self.drop_many(reason, 1);
+    pub fn note_drop(&self, reason: DropReason) {
+        self.note_drops(reason, 1);
     }
 
     /// Counts `count` packets that ended here.
-    pub fn drop_many(&self, reason: DropReason, count: u64) {
+    pub fn note_drops(&self, reason: DropReason, count: u64) {
         add(&self.drops[reason as usize], count);
     }
 

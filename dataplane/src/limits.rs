@@ -19,6 +19,23 @@ pub const MAILBOX_LEN_MAX: usize = 1024;
 /// Events waiting for the control plane. A full queue drops the event and counts it.
 pub const EVENTS_LEN_MAX: usize = 4096;
 
+/// Datagrams asked of the kernel in one receive call.
+pub const RECEIVE_BATCH_LEN: usize = 64;
+/// One receive buffer, bytes. What does not fit is truncated by the kernel and dropped here.
+pub const RECEIVE_BUFFER_BYTES: usize = 2048;
+/// Segments of one GSO train: UDP_MAX_SEGMENTS of Linux before 6.9.
+pub const TRAIN_SEGMENTS_MAX: usize = 64;
+/// Bytes of one GSO train: what fits one IPv4 packet beside its headers.
+pub const TRAIN_BYTES_MAX: usize = 65_507;
+/// Trains handed to the kernel in one send call. facts/io_uring-udp.md, section 8: 32 is best.
+pub const TRAINS_PER_SEND_MAX: usize = 32;
+/// The send slab, bytes: it is written and read once per batch and has to stay in the L2 cache.
+pub const SEND_SLAB_BYTES: usize = 256 * 1024;
+/// Asked of the kernel for each socket and direction, bytes.
+pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// Forwarding latency is recorded up to here; what took longer is recorded as this.
+pub const LATENCY_MAX: Duration = Duration::from_secs(10);
+
 /// Transports on one shard.
 pub const TRANSPORTS_PER_SHARD_MAX: usize = 8192;
 /// Tracks on one shard.
@@ -78,6 +95,17 @@ pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(700);
 pub const TWCC_INTERVAL: Duration = Duration::from_millis(50);
 /// Packet statuses in one transport-wide feedback packet, so that it stays below the MTU.
 pub const TWCC_STATUSES_PER_PACKET_MAX: usize = 400;
+/// Arrivals that wait to be reported; when there are more, the oldest are forgotten.
+pub const TWCC_PENDING_LEN_MAX: usize = 2048;
+/// The largest RTCP datagram that is sent, before sealing, bytes.
+pub const RTCP_SIZE_BYTES_MAX: usize = 1200;
+/// Report blocks in one report: the count has five bits (RFC 3550, section 6.4.1).
+pub const REPORT_BLOCKS_LEN_MAX: usize = 31;
+/// What a publisher without transport-wide feedback is told it may send (REMB), bits per second.
+pub const PUBLISHER_BITRATE_BPS_MAX: u64 = 12_000_000;
+/// Packet statuses that one transport-wide feedback packet may claim to be read: as many as any history
+/// of sent packets keeps (facts: congestion, section 1). A few bytes can claim 65,535 losses.
+pub const TWCC_STATUSES_READ_MAX: usize = 16_384;
 /// Time between sender reports of one egress stream, and between receiver reports to a publisher.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -87,6 +115,15 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// DTLS bytes accepted before the handshake is done. security.md T6.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+/// The largest DTLS datagram that is sent, bytes: it fits an IPv6 path without fragments.
+pub const DTLS_SIZE_BYTES_MAX: usize = 1150;
+/// What str0m may say in one turn of a transport; one that says more loops and is closed.
+pub const OUTPUTS_PER_DRAIN_MAX: usize = 256;
+/// Datagrams of STUN and DTLS waiting to leave one transport. A flight of the handshake has under ten.
+pub const TRANSMITS_PER_TRANSPORT_MAX: usize = 64;
+
+/// Candidates in one answer.
+pub const CANDIDATES_PER_ANSWER_MAX: usize = 32;
 
 /// SDP accepted in one offer, bytes. security.md H4.
 pub const SDP_SIZE_BYTES_MAX: usize = 128 * 1024;
@@ -97,3 +134,8 @@ const _: () = assert!(SENT_LOG_LEN.is_power_of_two() && SENT_LOG_LEN <= VIDEO_CA
 const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN < 1 << 15);
 const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
+const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
+const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);
+const _: () = assert!(SEND_SLAB_BYTES >= 2 * EGRESS_SLOT_BYTES);
+const _: () = assert!(TRAIN_BYTES_MAX >= EGRESS_SLOT_BYTES && TRAIN_BYTES_MAX < 1 << 16);
+const _: () = assert!(RECEIVE_BATCH_LEN <= PACKETS_PER_TURN);

@@ -1,14 +1,47 @@
 //! A whole shard without its sockets: sans-IO and deterministic (D10).
+//!
+//! Time, randomness and packets are arguments. A turn of the shard is [`Engine::apply`] for each command,
+//! [`Engine::receive`] for each datagram, [`Engine::expire`] and [`Engine::transmit`]; what is decided in
+//! the first three leaves in the last.
+//!
+//! # Invariants
+//!
+//! - No address, SSRC or state is learnt from an unauthenticated packet (D13).
+//! - A panic in a peer's turn closes that peer and no other (D14).
 #![forbid(unsafe_code)]
 
+mod apply;
+mod binding;
+mod demux;
+mod egress;
+mod feedback;
+mod ingress;
+mod peer;
+mod reports;
+mod router;
+mod streams;
+mod timers;
+mod tracks;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Envelope, Event};
-use crate::counters::Counters;
+use slab::Slab;
+
+use crate::command::{CloseReason, Envelope, Event};
+use crate::counters::{Counters, DropReason, add};
 use crate::id::ShardId;
+use crate::limits::{DATAGRAM_SIZE_BYTES_MAX, EVENTS_LEN_MAX};
 use crate::time::WallClock;
 use crate::transport::path::{Datagram, Egress};
+use crate::wire::classify::{Protocol, classify};
+use crate::wire::stun;
+use demux::Demux;
+use peer::Peer;
+use timers::Timers;
+use tracks::Tracks;
 
 /// What an engine is given at birth.
 #[derive(Clone, Copy, Debug)]
@@ -21,31 +54,203 @@ pub struct EngineConfig {
     pub wall_clock: WallClock,
 }
 
-/// One shard's transports, tracks and subscriptions.
-#[derive(Debug)]
-pub struct Engine;
+/// A peer's place in the shard's table. Reused after the peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct PeerIndex(usize);
 
-#[allow(unused_variables, missing_docs, clippy::todo)]
+/// A track's place in the shard's table. Reused after the track is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct TrackIndex(usize);
+
+/// One shard's peers, tracks and subscriptions.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    random: Random,
+    peers: Slab<Peer>,
+    tracks: Tracks,
+    demux: Demux,
+    timers: Timers,
+    /// Peers with something to send or a deadline to renew.
+    dirty: Vec<PeerIndex>,
+    events: VecDeque<Event>,
+    counters: Arc<Counters>,
+    /// Opened payloads that have no place in a cache: retransmissions, and what is not bound yet.
+    scratch: Box<[u8; DATAGRAM_SIZE_BYTES_MAX]>,
+    /// The opened RTCP compound that is being read.
+    compound: Vec<u8>,
+}
+
 impl Engine {
+    /// A shard without peers.
     pub fn new(config: EngineConfig, counters: Arc<Counters>) -> Self {
-        todo!()
+        Self {
+            config,
+            random: Random(config.seed),
+            peers: Slab::new(),
+            tracks: Tracks::default(),
+            demux: Demux::new(config.seed),
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            events: VecDeque::new(),
+            counters,
+            scratch: Box::new([0; DATAGRAM_SIZE_BYTES_MAX]),
+            compound: Vec::new(),
+        }
     }
+
+    /// Carries out a command and answers it. Nobody may be waiting for the answer any more.
     pub fn apply(&mut self, envelope: Envelope, now: Instant) {
-        todo!()
+        let reply = self.command(envelope.command, now);
+        let _ = envelope.reply.send(reply);
     }
+
+    /// Takes one datagram.
     pub fn receive(&mut self, datagram: Datagram<'_>, now: Instant) {
-        todo!()
+        add(&self.counters.packets_received_total, 1);
+        add(&self.counters.bytes_received_total, datagram.bytes.len() as u64);
+        if let Err(reason) = self.dispatch(datagram, now) {
+            self.counters.note_drop(reason);
+        }
     }
+
+    /// Does what time alone brings about.
     pub fn expire(&mut self, now: Instant) {
-        todo!()
+        while let Some(index) = self.timers.pop_due(now) {
+            self.guarded(index, |engine| {
+                engine.peers[index.0].transport.expire(now);
+                engine.note_transport_events(index, now);
+                Ok(())
+            })
+            .unwrap_or_else(|reason| self.counters.note_drop(reason));
+            self.mark_dirty(index);
+        }
     }
+
+    /// Writes everything that wants to leave, one peer after the other, so that what one peer gets stands
+    /// back to back (D3).
     pub fn transmit(&mut self, egress: &mut impl Egress, now: Instant) {
-        todo!()
+        let mut at = 0;
+        while let Some(index) = self.dirty.get(at).copied() {
+            at += 1;
+            let is_fine = self.guarded(index, |engine| {
+                engine.flush(index, egress, now);
+                Ok(())
+            });
+            if is_fine.is_err() || self.peers[index.0].is_gone {
+                self.forget(index);
+            } else {
+                self.peers[index.0].is_dirty = false;
+                self.renew_deadline(index, now);
+            }
+        }
+        self.dirty.clear();
     }
+
+    /// When [`Engine::expire`] must be called next, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Instant> {
-        todo!()
+        self.timers.next()
     }
+
+    /// What the control plane should know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
+    }
+
+    fn dispatch(&mut self, datagram: Datagram<'_>, now: Instant) -> Result<(), DropReason> {
+        let protocol = classify(datagram.bytes)?;
+        let index = match protocol {
+            Protocol::Stun => self.demux.by_ufrag(stun::is_binding_request_username(datagram.bytes)?),
+            _ => self.demux.by_path(datagram.path),
+        }?;
+        self.guarded(index, |engine| match protocol {
+            Protocol::Stun => engine.receive_stun(index, datagram, now),
+            Protocol::Dtls => engine.receive_dtls(index, datagram, now),
+            Protocol::Rtp => engine.receive_rtp(index, datagram, now),
+            Protocol::Rtcp => engine.receive_rtcp(index, datagram, now),
+        })
+    }
+
+    fn receive_stun(
+        &mut self,
+        index: PeerIndex,
+        datagram: Datagram<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let peer = &mut self.peers[index.0];
+        let change = peer.transport.handle_stun(datagram.path, datagram.bytes, now)?;
+        if let Some(path) = change.removed {
+            self.demux.remove_path(path, index);
+        }
+        if let Some(path) = change.added {
+            self.demux.add_path(path, index);
+        }
+        self.note_transport_events(index, now);
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    fn receive_dtls(
+        &mut self,
+        index: PeerIndex,
+        datagram: Datagram<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let outcome = self.peers[index.0].transport.handle_dtls(datagram.path, datagram.bytes, now);
+        self.note_transport_events(index, now);
+        self.mark_dirty(index);
+        outcome
+    }
+
+    /// Runs one peer's turn so that a panic in it ends that peer and nothing else (D14).
+    fn guarded(
+        &mut self,
+        index: PeerIndex,
+        turn: impl FnOnce(&mut Self) -> Result<(), DropReason>,
+    ) -> Result<(), DropReason> {
+        if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| turn(self))) {
+            return outcome;
+        }
+        add(&self.counters.panics_total, 1);
+        let peer = &mut self.peers[index.0];
+        tracing::error!(transport = peer.id.0, "a panic in this transport's turn closes it");
+        peer.closing = Some(CloseReason::Panicked);
+        self.mark_dirty(index);
+        Err(DropReason::Panicked)
+    }
+
+    fn mark_dirty(&mut self, index: PeerIndex) {
+        let peer = &mut self.peers[index.0];
+        if !peer.is_dirty {
+            peer.is_dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    fn push_event(&mut self, event: Event) {
+        if self.events.len() < EVENTS_LEN_MAX {
+            self.events.push_back(event);
+        } else {
+            add(&self.counters.events_dropped_total, 1);
+        }
+    }
+}
+
+/// A stream of numbers that outsiders cannot guess without the seed (SplitMix64, Steele et al. 2014).
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A first sequence number: far enough from the wrap that no receiver mistakes the rollover counter.
+    fn first_number(&mut self) -> u64 {
+        1 + self.next() % 32_000
     }
 }

@@ -1,4 +1,38 @@
 //! Bytes and views of them. Pure, no allocation, nothing panics on any input.
+//!
+//! | module        | what it reads or writes                                          | by              |
+//! |---------------|------------------------------------------------------------------|-----------------|
+//! | [`classify`]  | which protocol a datagram is                                     | RFC 7983, 5761  |
+//! | [`stun`]      | the username fragment of a binding request                       | RFC 8489, 8445  |
+//! | [`rtp`]       | the RTP header and padding                                       | RFC 3550        |
+//! | [`extension`] | RTP header extension elements                                    | RFC 8285        |
+//! | [`rtcp`]      | compounds: reports, SDES, BYE, NACK, PLI, FIR, REMB              | RFC 3550, 4585  |
+//! | [`twcc`]      | transport-wide congestion control feedback                       | draft-holmer-01 |
+//! | [`vp8`]       | the payload descriptor, rewritten at drops and switches          | RFC 7741        |
+//! | [`vp9`]       | where a picture or a keyframe begins                             | RFC 9628        |
+//! | [`h264`]      | where a keyframe begins                                          | RFC 6184        |
+//! | [`av1`]       | where a coded video sequence begins                              | AV1 RTP 1.0     |
+//! | [`serial`]    | numbers that wrap, made numbers that do not                      | RFC 1982        |
+//!
+//! Nothing here knows a key, a transport or a clock, and nothing keeps state between two calls except
+//! the unwrappers of [`serial`].
+//!
+//! # Invariants
+//!
+//! - A parser looks at each byte a bounded number of times and never behind the slice it was given.
+//! - A writer that does not fit writes nothing that counts and says so.
 #![forbid(unsafe_code)]
 
+pub mod av1;
+mod bits;
+pub mod classify;
+pub mod extension;
+pub mod h264;
+mod reader;
+pub mod rtcp;
 pub mod rtp;
+pub mod serial;
+pub mod stun;
+pub mod twcc;
+pub mod vp8;
+pub mod vp9;

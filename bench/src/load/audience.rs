@@ -1,0 +1,211 @@
+//! The subscribers: joined one after another, then received on one thread.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use reqwest::Url;
+use str0m::media::Direction;
+
+use super::client::{Client, Toolkit, Told};
+use super::payload::PayloadShape;
+use super::seen::Seen;
+use super::signalling::Signalling;
+use super::socket::{Poller, Receiver};
+use super::{Stage, wall_ns};
+use crate::failure::{Failure, OrFail};
+
+/// Time between two looks at the sockets. The kernel stamps what comes, so a look late costs no
+/// precision; and a thread that sleeps on a timer need not be woken by the server's system calls, whose
+/// cost would be booked to the server.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// A subscriber that is not connected by then will not be.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Latencies up to this are told apart.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// All subscribers of a run.
+pub(crate) struct Audience {
+    members: Vec<Member>,
+    poller: Poller,
+    receiver: Receiver,
+    shape: PayloadShape,
+    heard: Heard,
+}
+
+struct Member {
+    client: Client,
+    session: Option<Url>,
+    seen: Seen,
+    drops: u32,
+}
+
+/// What the audience got, beside the packets of each.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// From just before sealing and sending to the kernel's receive time, ns; packets of the window.
+    pub(crate) latency_ns: Histogram<u64>,
+    /// As above, but from the planned time of sending.
+    pub(crate) latency_from_plan_ns: Histogram<u64>,
+    /// Packets of the window, each counted once per subscriber.
+    pub(crate) packets: u64,
+    /// Packets of the window that a subscriber got again.
+    pub(crate) duplicates: u64,
+    /// Packets that were opened and did not hold what was sent.
+    pub(crate) damaged: u64,
+    /// RTCP datagrams that the audience sent during the window.
+    pub(crate) rtcp_sent: u64,
+}
+
+impl Audience {
+    /// An empty audience.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let histogram = || Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("the bounds are valid");
+        Ok(Self {
+            members: Vec::new(),
+            poller: Poller::new().or_fail("epoll", "")?,
+            receiver: Receiver::new(),
+            shape: PayloadShape::new(),
+            heard: Heard {
+                latency_ns: histogram(),
+                latency_from_plan_ns: histogram(),
+                packets: 0,
+                duplicates: 0,
+                damaged: 0,
+                rtcp_sent: 0,
+            },
+        })
+    }
+
+    /// Joins one more subscriber. It connects while the audience is attended to.
+    pub(crate) fn join(
+        &mut self,
+        signalling: &Signalling,
+        url: &Url,
+        toolkit: &Toolkit,
+    ) -> Result<(), Failure> {
+        let (mut client, offer) = Client::offer(toolkit, Direction::RecvOnly, Instant::now())?;
+        let accepted = signalling.post(url, offer)?;
+        client.accept(&accepted.answer)?;
+        self.poller.add(client.socket(), self.members.len()).or_fail("epoll", "")?;
+        self.members.push(Member { client, session: accepted.session, seen: Seen::default(), drops: 0 });
+        self.attend(&Stage::new())
+    }
+
+    /// Attends until all who joined are connected.
+    pub(crate) fn connect(&mut self) -> Result<(), Failure> {
+        let stage = Stage::new();
+        let give_up_at = Instant::now() + CONNECT_TIMEOUT;
+        while !self.members.iter().all(|member| member.client.is_connected()) {
+            if Instant::now() > give_up_at {
+                let connected = self.members.iter().filter(|member| member.client.is_connected()).count();
+                return Err(Failure::new(
+                    format!("only {connected} of {} subscribers connected", self.members.len()),
+                    "see the server's log; check that its UDP ports are reachable from here",
+                ));
+            }
+            self.attend(&stage)?;
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Attends for some time.
+    pub(crate) fn idle(&mut self, time: Duration) -> Result<(), Failure> {
+        let (stage, end) = (Stage::new(), Instant::now() + time);
+        while Instant::now() < end {
+            self.attend(&stage)?;
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Attends until the stage ends.
+    pub(crate) fn listen(&mut self, stage: &Stage) -> Result<(), Failure> {
+        while !stage.is_over() {
+            self.attend(stage)?;
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Receives what waits, and does what is due.
+    fn attend(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let now = Instant::now();
+        let Self { members, poller, receiver, shape, heard } = self;
+        for number in poller.ready().or_fail("epoll", "")? {
+            let Member { client, seen, drops, .. } = &mut members[number];
+            let rtcp_sent_before = client.rtcp_sent;
+            let told = client.receive(receiver, now, &mut |told| {
+                if let Told::Payload { bytes, received_ns } = told {
+                    heard.take(shape, bytes, received_ns, seen, stage);
+                }
+            })?;
+            *drops = told.unwrap_or(*drops);
+            heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
+        }
+        for Member { client, .. } in members.iter_mut().filter(|member| member.client.deadline() <= now) {
+            let rtcp_sent_before = client.rtcp_sent;
+            client.expire(now, &mut |_| {});
+            heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
+        }
+        Ok(())
+    }
+
+    /// What was got.
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// Packets of `range` that each subscriber has not got.
+    pub(crate) fn missing(&self, range: &std::ops::Range<u64>) -> Vec<u64> {
+        self.members.iter().map(|member| member.seen.missing(range.clone())).collect()
+    }
+
+    /// Datagrams that our own sockets dropped.
+    pub(crate) fn socket_drops(&self) -> u64 {
+        self.members.iter().map(|member| u64::from(member.drops)).sum()
+    }
+
+    /// Subscribers whose connection has failed.
+    pub(crate) fn gone(&self) -> usize {
+        self.members.iter().filter(|member| !member.client.is_alive()).count()
+    }
+
+    /// Ends the sessions of all.
+    pub(crate) fn leave(&self, signalling: &Signalling) {
+        for session in self.members.iter().filter_map(|member| member.session.as_ref()) {
+            signalling.delete(session);
+        }
+    }
+}
+
+impl Heard {
+    fn take(&mut self, shape: &PayloadShape, payload: &[u8], received_ns: u64, seen: &mut Seen, stage: &Stage) {
+        let Some(record) = shape.read(payload) else {
+            self.damaged += 1;
+            return;
+        };
+        let is_new = seen.insert(record.sequence);
+        if seen.len() == 1 && is_new {
+            stage.count_receiving();
+        }
+        if !stage.is_measured(record.sent_ns) {
+            return;
+        }
+        if !is_new {
+            self.duplicates += 1;
+            return;
+        }
+        self.packets += 1;
+        let latency_ns = received_ns.saturating_sub(record.sent_ns);
+        self.latency_ns.saturating_record(latency_ns);
+        self.latency_from_plan_ns.saturating_record(latency_ns + record.late_ns);
+    }
+
+    fn count_rtcp(&mut self, count: u64, stage: &Stage) {
+        if count > 0 && stage.is_measured(wall_ns()) {
+            self.rtcp_sent += count;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Offers a packet of a track to everyone who watches it.
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use super::{Engine, PeerIndex, TrackIndex};
+use crate::command::Event;
+use crate::counters::DropReason;
+use crate::media::encoding::Encoding;
+use crate::media::packet_cache::CacheKey;
+use crate::media::subscription::{Offer, Verdict};
+
+/// How far behind the first packet of a keyframe its other packets may have come before it, in packets.
+const KEYFRAME_REORDER_MAX: usize = 64;
+
+/// What a subscriber needs after an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// It waits for a keyframe of the offered encoding.
+    Keyframe,
+    /// It began with the offered packet; what came early of the same keyframe is to follow.
+    Rest,
+}
+
+impl Engine {
+    /// Offers the packet `key` to all subscribers of `track`.
+    pub(super) fn route(&mut self, track: TrackIndex, key: CacheKey, now: Instant) {
+        let mut wants_keyframe = false;
+        for at in 0..self.tracks[track].subscribers.len() {
+            let (peer, watch) = self.tracks[track].subscribers[at];
+            match self.offer(track, key, peer, watch, now) {
+                Need::Nothing => {}
+                Need::Keyframe => wants_keyframe = true,
+                Need::Rest => self.offer_rest(track, key, peer, watch, now),
+            }
+        }
+        if wants_keyframe && let Some((packet, _)) = self.tracks[track].track.cache.get(key) {
+            let encoding = packet.source.encoding;
+            self.want_keyframe(track, encoding);
+        }
+    }
+
+    /// Asks the publisher of `track` for a keyframe of `encoding`; the request leaves when it may.
+    pub(super) fn want_keyframe(&mut self, track: TrackIndex, encoding: u8) {
+        let node = &mut self.tracks[track];
+        let Some(encoding) = node.track.encodings.get_mut(usize::from(encoding)) else { return };
+        encoding.keyframes.want();
+        if let Some(publisher) = node.publisher {
+            self.mark_dirty(publisher);
+        }
+    }
+
+    fn offer(&mut self, track: TrackIndex, key: CacheKey, peer: PeerIndex, watch: u16, now: Instant) -> Need {
+        let node = &self.tracks[track];
+        let subscriber = &mut self.peers[peer.0];
+        if !subscriber.is_live {
+            return Need::Nothing;
+        }
+        let Some((packet, _)) = node.track.cache.get(key) else { return Need::Nothing };
+        let encoding: Option<&Encoding> = node.track.encodings.get(usize::from(packet.source.encoding));
+        let Some(run) = encoding.and_then(|encoding| encoding.run.as_ref()) else { return Need::Nothing };
+        let offer = Offer {
+            key,
+            packet,
+            format: &run.format,
+            feed: node.track.feed(),
+            target: node.track.best(),
+            report: run.sender_report,
+        };
+        let bound = &mut subscriber.watches[usize::from(watch)];
+        let formats = &subscriber.transport.description().sections[bound.section].formats;
+        let verdict = bound.subscription.offer(&offer, formats, now);
+        let (outgoing, need) = match verdict {
+            Verdict::Forward(outgoing) => (outgoing, Need::Nothing),
+            Verdict::Switch(outgoing) => {
+                subscriber.reports_due = now;
+                (outgoing, Need::Rest)
+            }
+            Verdict::Drop(reason) => {
+                self.counters.note_drop(reason);
+                return self.note_refusal(track, peer, watch, reason);
+            }
+        };
+        if !subscriber.enqueue(watch, outgoing) {
+            self.counters.note_drop(DropReason::OutboxFull);
+        }
+        self.mark_dirty(peer);
+        need
+    }
+
+    fn note_refusal(&mut self, track: TrackIndex, peer: PeerIndex, watch: u16, reason: DropReason) -> Need {
+        match reason {
+            DropReason::AwaitingKeyframe => Need::Keyframe,
+            DropReason::CodecNotNegotiated => {
+                let subscriber = &mut self.peers[peer.0];
+                let id = subscriber.id;
+                if let Some(codec) = subscriber.watches[usize::from(watch)].subscription.take_refused() {
+                    let track = self.tracks[track].id;
+                    self.push_event(Event::CodecNotNegotiated { id, track, codec });
+                }
+                Need::Nothing
+            }
+            _ => Need::Nothing,
+        }
+    }
+
+    /// Offers what came before the first packet of a keyframe although it stands behind it.
+    fn offer_rest(&mut self, track: TrackIndex, first: CacheKey, peer: PeerIndex, watch: u16, now: Instant) {
+        let cache = &self.tracks[track].track.cache;
+        let Some((entry, _)) = cache.get(first) else { return };
+        let (source, index) = (entry.source, entry.index);
+        let mut early: [Option<CacheKey>; KEYFRAME_REORDER_MAX] = [None; KEYFRAME_REORDER_MAX];
+        let newest = cache.newest(KEYFRAME_REORDER_MAX);
+        let behind = newest.filter(|(_, packet)| packet.source == source && packet.index > index);
+        for (slot, (key, _)) in early.iter_mut().zip(behind) {
+            *slot = Some(key);
+        }
+        for key in early.into_iter().flatten() {
+            self.offer(track, key, peer, watch, now);
+        }
+    }
+}

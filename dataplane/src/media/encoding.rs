@@ -1,0 +1,111 @@
+//! One encoding of a track, as it arrives from the publisher.
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use super::arrival::{Arrival, Arrivals, SenderReport};
+use super::format::Format;
+use super::keyframe::KeyframeRequests;
+use super::loss::MissingPackets;
+use super::meter::BitrateMeter;
+use super::picture::PictureReader;
+use crate::id::{Rid, Ssrc};
+use crate::limits::ENCODING_SILENCE_MAX;
+
+/// The state of one encoding. It outlives its SSRC: a new one begins a new run.
+#[derive(Debug)]
+pub struct Encoding {
+    /// Its RID, in simulcast.
+    pub rid: Option<Rid>,
+    /// The wishes for a keyframe.
+    pub keyframes: KeyframeRequests,
+    /// Width and height of the last keyframe, pixels.
+    pub size: Option<(u16, u16)>,
+    /// What is arriving, once it does.
+    pub run: Option<Run>,
+}
+
+/// One uninterrupted run of numbers of an encoding.
+#[derive(Debug)]
+pub struct Run {
+    /// Unique within the track.
+    pub epoch: u32,
+    /// The SSRC of the media.
+    pub ssrc: Ssrc,
+    /// The format of its packets.
+    pub format: Format,
+    /// What arrived.
+    pub arrivals: Arrivals,
+    /// What did not.
+    pub missing: MissingPackets,
+    /// The publisher's newest sender report.
+    pub sender_report: Option<SenderReport>,
+    /// Follows picture ids.
+    pub pictures: PictureReader,
+    meter: BitrateMeter,
+    last_at: Instant,
+}
+
+impl Encoding {
+    /// An encoding that nothing arrived for yet.
+    pub fn new(rid: Option<Rid>) -> Self {
+        Self { rid, keyframes: KeyframeRequests::default(), size: None, run: None }
+    }
+
+    /// Whether packets came lately.
+    pub fn is_flowing(&self, now: Instant) -> bool {
+        self.run.as_ref().is_some_and(|run| now < run.last_at + ENCODING_SILENCE_MAX)
+    }
+
+    /// Orders encodings by what they show: pixels, then bits. 0: nothing flows.
+    pub fn rank(&mut self, now: Instant) -> (u32, u64) {
+        if !self.is_flowing(now) {
+            return (0, 0);
+        }
+        let pixels = self.size.map_or(0, |(width, height)| u32::from(width) * u32::from(height));
+        (pixels, self.bitrate_bps(now).max(1))
+    }
+
+    /// Bits per second of payload over the last second.
+    pub fn bitrate_bps(&mut self, now: Instant) -> u64 {
+        self.run.as_mut().map_or(0, |run| run.meter.bitrate_bps(now))
+    }
+}
+
+impl Run {
+    /// Begins with the packet `index`, which is thereby received.
+    pub fn new(epoch: u32, ssrc: Ssrc, format: Format, index: u64, now: Instant) -> Self {
+        Self {
+            epoch,
+            ssrc,
+            format,
+            arrivals: Arrivals::new(index),
+            missing: MissingPackets::default(),
+            sender_report: None,
+            pictures: PictureReader::default(),
+            meter: BitrateMeter::new(now),
+            last_at: now,
+        }
+    }
+
+    /// Counts a packet and notes what is missing before it. `asks_for_loss` is whether NACK was negotiated.
+    pub fn note(&mut self, index: u64, payload_len: usize, asks_for_loss: bool, now: Instant) -> Arrival {
+        let highest = self.arrivals.highest();
+        let arrival = self.arrivals.note(index);
+        match arrival {
+            Arrival::Newest { gap } if gap > 0 && asks_for_loss => self.missing.note_gap(highest, index, now),
+            Arrival::Late => self.missing.note_arrival(index),
+            Arrival::Newest { .. } | Arrival::Duplicate => {}
+        }
+        self.meter.add(payload_len, now);
+        self.last_at = now;
+        arrival
+    }
+
+    /// Puts a 16-bit sequence number on the line of this run, nearest to its newest packet.
+    pub fn unwrap(&self, sequence_number: u16) -> u64 {
+        let highest = self.arrivals.highest();
+        let step = sequence_number.wrapping_sub(highest as u16) as i16;
+        highest.saturating_add_signed(i64::from(step))
+    }
+}

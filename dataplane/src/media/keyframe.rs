@@ -1,0 +1,100 @@
+//! Asks publishers for keyframes, merged and limited: many wish, few requests leave (security.md M1).
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use crate::limits::{KEYFRAME_REQUEST_INTERVAL, KEYFRAME_REQUEST_WINDOW, KEYFRAME_REQUESTS_PER_WINDOW_MAX};
+
+/// The wishes for a keyframe of one encoding. Whoever waits is never forgotten: the request is repeated
+/// until the keyframe comes.
+#[derive(Debug, Default)]
+pub struct KeyframeRequests {
+    is_wanted: bool,
+    last_sent: Option<Instant>,
+    sequence_number: u8,
+}
+
+impl KeyframeRequests {
+    /// Somebody wants a keyframe.
+    pub fn want(&mut self) {
+        self.is_wanted = true;
+    }
+
+    /// A keyframe arrived: every wish is granted.
+    pub fn granted(&mut self) {
+        self.is_wanted = false;
+    }
+
+    /// When the next request may leave; `None` if nobody waits.
+    pub fn due_at(&self, now: Instant) -> Option<Instant> {
+        let after_last = self.last_sent.map_or(now, |sent| sent + KEYFRAME_REQUEST_INTERVAL);
+        self.is_wanted.then_some(after_last)
+    }
+
+    /// Takes the request that is due at `now`, if any: its FIR sequence number (RFC 5104, section 4.3.1).
+    pub fn take_due(&mut self, now: Instant) -> Option<u8> {
+        self.due_at(now).filter(|due| *due <= now)?;
+        self.last_sent = Some(now);
+        self.sequence_number = self.sequence_number.wrapping_add(1);
+        Some(self.sequence_number)
+    }
+}
+
+/// How many keyframe requests one subscriber may still make.
+#[derive(Debug, Default)]
+pub struct KeyframeBudget {
+    window_began: Option<Instant>,
+    used: u32,
+}
+
+impl KeyframeBudget {
+    /// Whether one more request is accepted at `now`.
+    pub fn spend(&mut self, now: Instant) -> bool {
+        let is_over = self.window_began.is_none_or(|began| now >= began + KEYFRAME_REQUEST_WINDOW);
+        if is_over {
+            self.window_began = Some(now);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.used <= KEYFRAME_REQUESTS_PER_WINDOW_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_hundred_wishes_make_one_request_until_the_interval_is_over() {
+        let start = Instant::now();
+        let mut requests = KeyframeRequests::default();
+        let mut sent = 0;
+        for ms in 0..1100 {
+            requests.want();
+            sent += u32::from(requests.take_due(start + Duration::from_millis(ms)).is_some());
+        }
+        assert_eq!(sent, 3, "at 0, 500 and 1000 ms");
+    }
+
+    #[test]
+    fn a_request_is_repeated_until_the_keyframe_comes() {
+        let start = Instant::now();
+        let mut requests = KeyframeRequests::default();
+        requests.want();
+        assert!(requests.take_due(start).is_some());
+        assert!(requests.take_due(start + Duration::from_millis(499)).is_none());
+        assert!(requests.take_due(start + Duration::from_millis(500)).is_some());
+        requests.granted();
+        assert!(requests.take_due(start + Duration::from_secs(9)).is_none());
+    }
+
+    #[test]
+    fn a_hostile_subscriber_runs_out_of_budget_and_gets_it_back() {
+        let start = Instant::now();
+        let mut budget = KeyframeBudget::default();
+        let accepted = (0..1000).filter(|ms| budget.spend(start + Duration::from_millis(*ms))).count();
+        assert_eq!(accepted, 3);
+        assert!(budget.spend(start + Duration::from_secs(10)));
+    }
+}

@@ -1,0 +1,260 @@
+//! One subscriber's view of one track: which source it follows, and how its packets are rewritten.
+//!
+//! | word     | set by                  | meaning                        |
+//! |----------|-------------------------|--------------------------------|
+//! | `target` | the track               | the encoding we want to send   |
+//! | current  | this module, at a entry | the source that is being sent  |
+//!
+//! # Invariants
+//!
+//! - The current source changes only at a packet that a decoder can start with, and until that packet comes
+//!   the old source keeps flowing: waiting for a better picture never freezes the one there is.
+//! - Every packet that is sent has a number of its own, see [`Numbering`].
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use super::arrival::SenderReport;
+use super::format::{Codec, Format};
+use super::keyframe::KeyframeBudget;
+use super::numbering::{Joint, Numbering};
+use super::packet::{Packet, Source};
+use super::packet_cache::CacheKey;
+use super::picture_line::PictureLine;
+use super::sent_log::SentLog;
+use super::timeline::Timeline;
+use crate::counters::DropReason;
+use crate::id::{PayloadType, Ssrc};
+use crate::wire::vp8;
+
+/// A packet of the track on offer, with what the track knows of its source.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// Where its payload is.
+    pub key: CacheKey,
+    /// The packet.
+    pub packet: &'a Packet,
+    /// Its format at the publisher.
+    pub format: &'a Format,
+    /// Which publisher it is of: changes when one leaves and another comes.
+    pub feed: u32,
+    /// The encoding that subscribers should get.
+    pub target: Option<u8>,
+    /// The newest sender report of its source.
+    pub report: Option<SenderReport>,
+}
+
+/// What becomes of an offered packet.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub enum Verdict {
+    /// It is sent.
+    Forward(Outgoing),
+    /// It is sent, and begins a new source.
+    Switch(Outgoing),
+    /// It is not sent.
+    Drop(DropReason),
+}
+
+/// A packet to be sealed for one subscriber.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing {
+    /// Where the payload is.
+    pub key: CacheKey,
+    /// The egress number: sequence number and SRTP index.
+    pub number: u64,
+    /// The egress timestamp.
+    pub timestamp: u32,
+    /// What to write into a VP8 descriptor.
+    pub vp8: Option<vp8::Rewrite>,
+    /// In which form it is sent.
+    pub form: OutgoingForm,
+}
+
+/// In which form a packet is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingForm {
+    /// As media.
+    Media,
+    /// As padding only: its number was held open for a packet that has nothing to show.
+    Padding,
+    /// Again, over RTX (RFC 4588).
+    Repeat {
+        /// The number on the RTX stream.
+        rtx_number: u64,
+    },
+}
+
+/// The state of one subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The SSRC that the subscriber was promised.
+    pub ssrc: Ssrc,
+    /// The SSRC of its retransmissions.
+    pub rtx_ssrc: Option<Ssrc>,
+    /// The timestamps that leave.
+    pub timeline: Timeline,
+    /// What was sent since the beginning, for sender reports.
+    pub sent: SentTotals,
+    /// Whether the subscriber has reported on this SSRC, and so knows its MID.
+    pub is_known_to_peer: bool,
+    current: Option<Current>,
+    refused: Option<Codec>,
+    numbering: Numbering,
+    rtx_next: u64,
+    pictures: PictureLine,
+    log: SentLog,
+    is_last_marked: bool,
+    budget: KeyframeBudget,
+}
+
+/// Packets and payload octets sent on one SSRC (RFC 3550, section 6.4.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SentTotals {
+    /// Packets.
+    pub packets: u64,
+    /// Payload octets.
+    pub octets: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    source: Source,
+    feed: u32,
+    format: Format,
+}
+
+impl Subscription {
+    /// A subscription whose first numbers are `first` and `first_rtx`, in 1..=32767.
+    pub fn new(ssrc: Ssrc, rtx_ssrc: Option<Ssrc>, first: u64, first_rtx: u64) -> Self {
+        Self {
+            ssrc,
+            rtx_ssrc,
+            timeline: Timeline::default(),
+            sent: SentTotals::default(),
+            is_known_to_peer: false,
+            current: None,
+            refused: None,
+            numbering: Numbering::new(first),
+            rtx_next: first_rtx,
+            pictures: PictureLine::default(),
+            log: SentLog::default(),
+            is_last_marked: true,
+            budget: KeyframeBudget::default(),
+        }
+    }
+
+    /// Decides the fate of the next packet of the track, in the order of arrival. `formats` are those that
+    /// the subscriber negotiated.
+    pub fn offer(&mut self, offer: &Offer<'_>, formats: &[Format], now: Instant) -> Verdict {
+        let source = offer.packet.source;
+        if self.current.is_some_and(|current| current.source == source) {
+            return self.follow(offer, now);
+        }
+        if Some(source.encoding) != offer.target {
+            return Verdict::Drop(DropReason::OtherEncoding);
+        }
+        if !offer.packet.picture.is_entry {
+            return Verdict::Drop(DropReason::AwaitingKeyframe);
+        }
+        let Some(format) = formats.iter().find(|format| format.can_show(offer.format)) else {
+            self.refused = Some(offer.format.codec);
+            return Verdict::Drop(DropReason::CodecNotNegotiated);
+        };
+        self.switch(offer, *format, now)
+    }
+
+    /// The encoding that is being sent.
+    pub fn current_encoding(&self) -> Option<u8> {
+        self.current.map(|current| current.source.encoding)
+    }
+
+    /// Whether `source` is what is being sent.
+    pub fn follows(&self, source: Source) -> bool {
+        self.current.is_some_and(|current| current.source == source)
+    }
+
+    /// The codec that the track sends and the subscriber did not negotiate, once per refusal.
+    pub fn take_refused(&mut self) -> Option<Codec> {
+        self.refused.take()
+    }
+
+    /// The payload types of what is being sent: media and RTX.
+    pub fn payload_types(&self) -> Option<(PayloadType, Option<PayloadType>)> {
+        self.current.map(|current| (current.format.payload_type, current.format.rtx))
+    }
+
+    /// The clock rate of what is being sent, Hz.
+    pub fn clock_rate_hz(&self) -> Option<u32> {
+        self.current.map(|current| current.format.clock_rate_hz)
+    }
+
+    /// The packet to repeat for a NACK of `sequence_number`, as RTX. `None` if it was never sent, came too
+    /// soon again, or RTX was not negotiated: a repeat on the media SSRC would repeat a nonce.
+    pub fn repeat(&mut self, sequence_number: u16, round_trip: Duration, now: Instant) -> Option<Outgoing> {
+        self.rtx_ssrc?;
+        self.current?.format.rtx?;
+        let number = self.numbering.unwrap(sequence_number)?;
+        let sent = self.log.repeat(number, round_trip, now)?;
+        let rtx_number = self.rtx_next;
+        self.rtx_next += 1;
+        Some(Outgoing {
+            key: sent.key,
+            number: sent.number,
+            timestamp: sent.timestamp,
+            vp8: sent.vp8,
+            form: OutgoingForm::Repeat { rtx_number },
+        })
+    }
+
+    /// Whether the subscriber may ask for one more keyframe.
+    pub fn spend_keyframe_request(&mut self, now: Instant) -> bool {
+        self.budget.spend(now)
+    }
+
+    fn switch(&mut self, offer: &Offer<'_>, format: Format, now: Instant) -> Verdict {
+        let packet = offer.packet;
+        let is_new_feed = self.current.is_some_and(|current| current.feed != offer.feed);
+        if is_new_feed {
+            self.timeline.forget_clock();
+        }
+        let joint = if self.is_last_marked { Joint::Whole } else { Joint::Cut };
+        let number = self.numbering.switch(packet.index, joint);
+        self.timeline.switch(packet.timestamp, offer.report, format.clock_rate_hz, now);
+        if let Some(picture) = &packet.picture.vp8 {
+            self.pictures.switch(picture);
+        }
+        self.current = Some(Current { source: packet.source, feed: offer.feed, format });
+        self.refused = None;
+        Verdict::Switch(self.outgoing(offer, number, OutgoingForm::Media, now))
+    }
+
+    fn follow(&mut self, offer: &Offer<'_>, now: Instant) -> Verdict {
+        let index = offer.packet.index;
+        if offer.packet.payload_len == 0 {
+            return match self.numbering.skip(index) {
+                Some(number) => Verdict::Forward(self.outgoing(offer, number, OutgoingForm::Padding, now)),
+                None => Verdict::Drop(DropReason::PaddingOnly),
+            };
+        }
+        match self.numbering.place(index) {
+            Some(number) => Verdict::Forward(self.outgoing(offer, number, OutgoingForm::Media, now)),
+            None => Verdict::Drop(DropReason::TooLate),
+        }
+    }
+
+    fn outgoing(&mut self, offer: &Offer<'_>, number: u64, form: OutgoingForm, now: Instant) -> Outgoing {
+        let packet = offer.packet;
+        let timestamp = self.timeline.place(packet.timestamp, now);
+        let vp8 = packet.picture.vp8.as_ref().and_then(|picture| self.pictures.place(picture));
+        if number + 1 == self.numbering.next() {
+            self.is_last_marked = packet.marker;
+        }
+        if form == OutgoingForm::Media && self.rtx_ssrc.is_some() {
+            self.log.note(number, offer.key, timestamp, vp8);
+        }
+        self.sent.packets += 1;
+        self.sent.octets += u64::from(packet.payload_len);
+        Outgoing { key: offer.key, number, timestamp, vp8, form }
+    }
+}

@@ -1,0 +1,78 @@
+//! Makes str0m's answer ours: our candidates, one media stream, and the attributes that str0m leaves out.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::PeerRole;
+use super::offer::Offer;
+
+/// Type preference of a host candidate (RFC 8445, section 5.1.2.2).
+const HOST_PREFERENCE: u32 = 126;
+
+/// What is put into the answer.
+pub(super) struct Edits<'a> {
+    pub(super) offer: &'a Offer,
+    pub(super) role: PeerRole,
+    pub(super) candidates: &'a [SocketAddr],
+    /// Stream ids and canonical names that str0m made, each of which becomes `stream`.
+    pub(super) replaced: &'a [String],
+    /// The one media stream (WHEP wants one msid in all sections), and the canonical name.
+    pub(super) stream: &'a str,
+}
+
+/// str0m's answer, edited.
+pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
+    let mut sdp = String::with_capacity(answer.len() + 1024);
+    let mut section = 0;
+    for line in answer.lines() {
+        let is_section = line.starts_with("m=");
+        section += usize::from(is_section);
+        if !is_kept(line, edits) {
+            continue;
+        }
+        if line.starts_with("a=msid-semantic:") {
+            push_line(&mut sdp, &format!("a=msid-semantic: WMS {}", edits.stream));
+            continue;
+        }
+        let mut line = line.to_owned();
+        for replaced in edits.replaced {
+            line = line.replace(replaced.as_str(), edits.stream);
+        }
+        push_line(&mut sdp, &line);
+        let offered = edits.offer.sections.get(section.wrapping_sub(1));
+        if line == "a=rtcp-mux" && offered.is_some_and(|offered| offered.has_reduced_size_rtcp) {
+            push_line(&mut sdp, "a=rtcp-rsize");
+        }
+        if section == 1 && line.starts_with("c=") {
+            push_candidates(&mut sdp, edits.candidates);
+        }
+    }
+    sdp
+}
+
+fn is_kept(line: &str, edits: &Edits<'_>) -> bool {
+    let is_publisher = edits.role == PeerRole::Publisher;
+    match line {
+        "a=extmap-allow-mixed" => edits.offer.allows_mixed_extensions,
+        _ if line.starts_with("a=candidate:") || line == "a=end-of-candidates" => false,
+        // We send a publisher nothing, so there is no stream to name.
+        _ if line.starts_with("a=msid") => !is_publisher,
+        _ => true,
+    }
+}
+
+/// Our addresses, best first: clients that take only one take the first (FFmpeg does).
+fn push_candidates(sdp: &mut String, candidates: &[SocketAddr]) {
+    for (at, address) in candidates.iter().enumerate() {
+        let local_preference = 65_535 - at as u32;
+        let priority = HOST_PREFERENCE << 24 | local_preference << 8 | 255;
+        let (ip, port) = (address.ip(), address.port());
+        push_line(sdp, &format!("a=candidate:{} 1 udp {priority} {ip} {port} typ host", at + 1));
+    }
+    push_line(sdp, "a=end-of-candidates");
+}
+
+fn push_line(sdp: &mut String, line: &str) {
+    write!(sdp, "{line}\r\n").expect("a string takes what it is given");
+}
