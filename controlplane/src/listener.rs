@@ -66,11 +66,7 @@ pub fn serve(address: SocketAddr, router: Router, tls: Option<Arc<ServerConfig>>
 }
 
 fn set_limits(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
 }
 
 /// Refuses connections above [`CONNECTIONS_PER_ADDRESS_MAX`] and [`CONNECTIONS_MAX`].

@@ -140,10 +140,8 @@ const COUNTERS: [Row; 16] = [
     }),
 ];
 
-const GAUGES: [Row; 2] = [
-    ("transports", "Transports now", |c| &c.transports),
-    ("tracks", "Tracks now", |c| &c.tracks),
-];
+const GAUGES: [Row; 2] =
+    [("transports", "Transports now", |c| &c.transports), ("tracks", "Tracks now", |c| &c.tracks)];
 
 impl Collector for State {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

@@ -178,7 +178,7 @@ async function readFigures() {
     const stream = figures.video.find((candidate) => candidate.trackId === track.id);
     stillPolls[index] = stream?.isDecoding ? 0 : stillPolls[index] + 1;
   });
-  hadPicture ||= stillPolls.includes(0);
+  hadPicture ||= figures.video.some((stream) => stream.framesDecoded > 0);
   arrange();
   return figures;
 }
@@ -208,7 +208,9 @@ function show(live, own) {
 
 function stateOf(live) {
   if (session.state !== "connected") return session.state === "idle" ? "connecting" : session.state;
-  if (stillPolls.some((polls) => polls < STILL_POLLS_MAX)) return "live";
+  const hasLeft = live && !live.publisher?.connected;
+  // With nobody there, the first still second is enough.
+  if (stillPolls.some((polls) => polls < (hasLeft ? 1 : STILL_POLLS_MAX))) return "live";
   if (live?.publisher?.connected) return hasSoundOnly(live) ? "live" : hadPicture ? "still" : "waiting";
   return hadPicture ? "left" : "waiting";
 }

@@ -56,7 +56,8 @@ export async function openPage(browser, url, { viewport = { width: 1280, height:
 export async function closePage(page) {
   if (page.isClosed()) return;
   await page.goto("about:blank");
-  await pause(100);
+  // Closing the context cuts off even a request that is meant to outlive its page.
+  await pause(500);
   await page.context().close();
 }
 

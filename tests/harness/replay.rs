@@ -64,7 +64,12 @@ struct Sending {
 
 impl ReplayClient {
     /// A client named `index` and its transport.
-    pub fn new(index: usize, address: SocketAddr, encodings: &[Encoding], now: Instant) -> (Self, Box<Transport>) {
+    pub fn new(
+        index: usize,
+        address: SocketAddr,
+        encodings: &[Encoding],
+        now: Instant,
+    ) -> (Self, Box<Transport>) {
         let ufrag = format!("replay{index:02}");
         let description = description(index, encodings);
         let transport = Box::new(Transport::replay(description, &ufrag, PASSWORD, now));
@@ -117,7 +122,8 @@ impl ReplayClient {
     /// The widths of the pictures that arrived, in order, without repeats.
     pub fn widths(&self) -> Vec<u16> {
         let width = |payload: &[u8]| frames::counter(payload).map(|counter| (counter >> 16) as u16);
-        let mut widths: Vec<u16> = self.received.iter().filter_map(|(_, _, payload)| width(payload)).collect();
+        let mut widths: Vec<u16> =
+            self.received.iter().filter_map(|(_, _, payload)| width(payload)).collect();
         widths.dedup();
         widths
     }
@@ -184,7 +190,8 @@ impl ReplayClient {
                 RtcpPacket::Nack { media, entries, .. } => {
                     for number in entries {
                         let sending = self.encodings.iter().find(|sending| sending.ssrc == media);
-                        let sent = sending.and_then(|sending| sending.sent.iter().find(|sent| sent.0 == number));
+                        let sent =
+                            sending.and_then(|sending| sending.sent.iter().find(|sent| sent.0 == number));
                         self.transmits.extend(sent.map(|(_, bytes)| bytes.clone()));
                     }
                 }

@@ -99,9 +99,10 @@ impl SealedClient {
         let payload_type = self.rtc.media(self.video).unwrap().remote_pts()[0];
         for packet in 0..PACKETS_PER_FRAME {
             let payload = frames::payload(self.next_counter, self.next_picture, packet, size);
-            let write = RtpWrite::new(payload_type, self.next_number.into(), self.next_timestamp, now, payload)
-                .marker(packet + 1 == PACKETS_PER_FRAME)
-                .nackable(true);
+            let write =
+                RtpWrite::new(payload_type, self.next_number.into(), self.next_timestamp, now, payload)
+                    .marker(packet + 1 == PACKETS_PER_FRAME)
+                    .nackable(true);
             self.rtc.direct_api().stream_tx_by_mid(self.video, None).unwrap().write_rtp(write);
             self.next_number += 1;
             self.next_counter += 1;

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use reqwest::Url;
 use str0m::media::Direction;
 
-use super::client::{Client, Toolkit, Told};
+use super::client::{Client, Told, Toolkit};
 use super::payload::PayloadShape;
 use super::seen::Seen;
 use super::signalling::Signalling;
@@ -181,7 +181,14 @@ impl Audience {
 }
 
 impl Heard {
-    fn take(&mut self, shape: &PayloadShape, payload: &[u8], received_ns: u64, seen: &mut Seen, stage: &Stage) {
+    fn take(
+        &mut self,
+        shape: &PayloadShape,
+        payload: &[u8],
+        received_ns: u64,
+        seen: &mut Seen,
+        stage: &Stage,
+    ) {
         let Some(record) = shape.read(payload) else {
             self.damaged += 1;
             return;

@@ -65,7 +65,11 @@ pub(crate) struct Client {
 
 impl Client {
     /// Makes a client and its offer of one VP8 section.
-    pub(crate) fn offer(toolkit: &Toolkit, direction: Direction, now: Instant) -> Result<(Self, String), Failure> {
+    pub(crate) fn offer(
+        toolkit: &Toolkit,
+        direction: Direction,
+        now: Instant,
+    ) -> Result<(Self, String), Failure> {
         let remedy = "raise the limit of open files (ulimit -n) or take fewer subscribers";
         let socket = socket::bind(toolkit.ip).or_fail("no socket for a client", remedy)?;
         let local = socket.local_addr().or_fail("no socket for a client", remedy)?;
@@ -122,7 +126,9 @@ impl Client {
         tell: &mut impl FnMut(Told<'_>),
     ) -> Result<Option<u32>, Failure> {
         let socket = Arc::clone(&self.socket);
-        receiver.receive(&socket, |datagram| self.handle(datagram, now, tell)).or_fail("receiving from the server", "")
+        receiver
+            .receive(&socket, |datagram| self.handle(datagram, now, tell))
+            .or_fail("receiving from the server", "")
     }
 
     fn handle(&mut self, datagram: Datagram<'_>, now: Instant, tell: &mut impl FnMut(Told<'_>)) {
@@ -142,7 +148,14 @@ impl Client {
     }
 
     /// Seals and sends one RTP packet.
-    pub(crate) fn send(&mut self, sequence: u64, timestamp: u32, is_marked: bool, payload: &[u8], now: Instant) {
+    pub(crate) fn send(
+        &mut self,
+        sequence: u64,
+        timestamp: u32,
+        is_marked: bool,
+        payload: &[u8],
+        now: Instant,
+    ) {
         let payload_type = self.rtc.media(self.mid).and_then(|media| media.remote_pts().first().copied());
         let mut api = self.rtc.direct_api();
         let Some((stream, payload_type)) = api.stream_tx_by_mid(self.mid, None).zip(payload_type) else {

@@ -30,7 +30,8 @@ pub(crate) struct Sent {
 impl Sent {
     /// The numbers of the packets that were sent in the window.
     pub(crate) fn measured(&self, stage: &Stage) -> std::ops::Range<u64> {
-        let mut numbers = (0..).zip(&self.sent_ns).filter(|(_, sent)| stage.is_measured(**sent)).map(|(n, _)| n);
+        let mut numbers =
+            (0..).zip(&self.sent_ns).filter(|(_, sent)| stage.is_measured(**sent)).map(|(n, _)| n);
         match numbers.next() {
             Some(first) => first..numbers.last().unwrap_or(first) + 1,
             None => 0..0,
@@ -106,8 +107,7 @@ fn attend(client: &mut Client, receiver: &mut Receiver, until: Instant) -> Resul
         if until <= now {
             return Ok(requests);
         }
-        socket::wait_readable(client.socket(), patience)
-            .or_fail("waiting for the server", "")?;
+        socket::wait_readable(client.socket(), patience).or_fail("waiting for the server", "")?;
         client.receive(receiver, Instant::now(), &mut tell)?;
     }
 }

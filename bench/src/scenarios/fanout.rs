@@ -140,7 +140,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
                 order.reverse();
             }
             for target in order {
-                eprint!("[{}/{runs}] {subscribers} subscribers, round {round}, {target}: ", figures.len() + 1);
+                eprint!(
+                    "[{}/{runs}] {subscribers} subscribers, round {round}, {target}: ",
+                    figures.len() + 1
+                );
                 let one = measure(target, subscribers, round, &options, &binaries)?;
                 eprintln!("{}", report::summary(&one));
                 figures.push(one);
@@ -287,7 +290,8 @@ impl Run {
             complaints.push(format!("the publisher sent {published} packets instead of {planned}"));
         }
         if self.audience.socket_drops() > 0 {
-            complaints.push(format!("the generator's sockets dropped {} datagrams", self.audience.socket_drops()));
+            complaints
+                .push(format!("the generator's sockets dropped {} datagrams", self.audience.socket_drops()));
         }
         let load = self.generator_cpu.total_ns as f64 / self.window.as_nanos() as f64;
         if load > GENERATOR_LOAD_MAX {
@@ -366,7 +370,13 @@ fn join<T>(thread: thread::JoinHandle<Result<T, Failure>>) -> Result<T, Failure>
 impl Latency {
     fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() as f64 / 1000.0 }
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max() as f64 / 1000.0,
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use super::App;
 use super::problem::Problem;
 use crate::config::{Auth, Origins};
 
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate",
+);
 const ALLOWED: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, If-Match");
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
@@ -118,9 +119,7 @@ fn check_token(auth: &Auth, headers: &HeaderMap) -> Result<(), Problem> {
     let title = "Access token needed";
     let Some(credentials) = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes) else {
         let detail = "send the access token as Authorization: Bearer <token>";
-        return Err(
-            Problem::new(status, "unauthorized", title, detail).challenge("Bearer realm=\"sluice\"")
-        );
+        return Err(Problem::new(status, "unauthorized", title, detail).challenge("Bearer realm=\"sluice\""));
     };
     let token = match credentials.split_at_checked(b"bearer ".len()) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii(),

@@ -26,12 +26,11 @@ const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// An endpoint: POST an offer, get a session whose URL begins with `sessions`.
 pub fn endpoint(role: PeerRole, sessions: &'static str) -> MethodRouter<App> {
-    let create = move |State(app): State<App>,
-                       ConnectInfo(peer): ConnectInfo<SocketAddr>,
-                       Path(room): Path<String>,
-                       request: Request| async move {
-        create(&app, role, sessions, peer, &room, request).await
-    };
+    let create =
+        move |State(app): State<App>,
+              ConnectInfo(peer): ConnectInfo<SocketAddr>,
+              Path(room): Path<String>,
+              request: Request| async move { create(&app, role, sessions, peer, &room, request).await };
     let show = move |Path(room): Path<String>| async move {
         RoomName::new(&room).ok_or_else(Problem::room_name)?;
         Ok::<Response, Problem>(nothing_to_show(role))

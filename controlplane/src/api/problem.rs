@@ -108,7 +108,9 @@ impl From<service::Error> for Problem {
             Room(error) => of_room(error),
             Negotiate(error) => of_offer(error),
             Shard(error) => of_shard(error),
-            UnknownSession => Self::new(StatusCode::NOT_FOUND, "session_not_found", "No such session", detail),
+            UnknownSession => {
+                Self::new(StatusCode::NOT_FOUND, "session_not_found", "No such session", detail)
+            }
             UnknownRoom(_) => Self::new(StatusCode::NOT_FOUND, "room_not_found", "No such room", detail),
             Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "The server is stopping", detail)

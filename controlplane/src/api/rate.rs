@@ -23,8 +23,9 @@ pub struct RateLimit {
 impl RateLimit {
     /// `per_second` on average and `burst` at once; `exempt` are never limited.
     pub fn new(per_second: usize, burst: usize, exempt: Vec<IpAddr>) -> Self {
-        let at_least_one =
-            |number: usize| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+        let at_least_one = |number: usize| {
+            NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+        };
         let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst));
         Self { buckets: RateLimiter::keyed(quota), exempt }
     }

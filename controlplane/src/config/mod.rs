@@ -10,7 +10,7 @@ mod table;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use parse::{Auth, Io, Origins, Secret, SecondPublisher, Tls, WithoutPublisher};
+pub use parse::{Auth, Io, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
 pub use table::{Config, SETTINGS, Setting};
 
 /// Where the text of a setting came from.
@@ -84,8 +84,7 @@ impl Layers {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut layers =
-            Self { texts: table::defaults(), faults: Vec::new(), unknown_variables: Vec::new() };
+        let mut layers = Self { texts: table::defaults(), faults: Vec::new(), unknown_variables: Vec::new() };
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| ConfigError(vec![Fault(format!("{}: {error}", path.display()))]))?;
@@ -98,9 +97,8 @@ impl Layers {
     }
 
     fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error| ConfigError(vec![Fault(format!("{}: {error}", path.display()))]))?;
+        let table: toml::Table =
+            text.parse().map_err(|error| ConfigError(vec![Fault(format!("{}: {error}", path.display()))]))?;
         for (key, value) in table {
             let Some(index) = SETTINGS.iter().position(|setting| setting.name == key) else {
                 self.faults.push(Fault(format!(

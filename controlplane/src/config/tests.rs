@@ -76,7 +76,9 @@ fn a_named_backend_that_this_build_lacks_says_what_to_use() {
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     let mut layers = Layers::collect(None, []).unwrap();
-    layers.add_file(Path::new("a.toml"), "rtc_port = 8000\nrtc_listen = [\"127.0.0.1\"]\nshards = 2").unwrap();
+    layers
+        .add_file(Path::new("a.toml"), "rtc_port = 8000\nrtc_listen = [\"127.0.0.1\"]\nshards = 2")
+        .unwrap();
     layers.add_variable("SLUICE_RTC_PORT".to_owned(), "9000".to_owned());
     let config = layers.check().unwrap();
     assert_eq!((config.rtc_port, config.shards), (9000, Some(2)));
