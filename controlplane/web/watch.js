@@ -14,6 +14,17 @@ const POLL_MS = 1_000;
 /** A picture that has not moved for this many polls does not flow. */
 const STILL_POLLS_MAX = 3;
 
+/** Badge, its tone, and what stands over the picture. */
+const STATES = {
+  connecting: ["Connecting", "warn", "Connecting"],
+  waiting: ["Waiting", "", "Waiting for the publisher. The picture comes by itself."],
+  live: ["Live", "live", ""],
+  left: ["Publisher left", "warn", "The publisher left. The picture goes on by itself when they come back."],
+  still: ["Live", "warn", "Waiting for the picture."],
+  retrying: ["Reconnecting", "warn", "Connection lost. Trying again."],
+  failed: ["Failed", "bad", "Not connected"],
+};
+
 api.takeTokenFromAddress();
 const room = api.roomOfPage();
 const mainVideo = byId("main-video");
@@ -24,6 +35,7 @@ let session = null;
 let stats = new StatsMeter();
 let tracks = { audio: [], video: [] };
 let stillPolls = [Infinity, Infinity];
+const flowing = new WeakSet();
 let hadPicture = false;
 let isSwapped = false;
 let isSilenced = false;
@@ -56,11 +68,17 @@ function start() {
   session.start();
 }
 
-/** Puts the tracks of a new connection into the page. */
+/** Puts the tracks of a new connection into the page, each as soon as something flows. */
 function take(fresh) {
   tracks = fresh;
   stats = new StatsMeter();
   stillPolls = [Infinity, Infinity];
+  for (const track of [...fresh.audio, ...fresh.video]) {
+    track.addEventListener("unmute", () => {
+      flowing.add(track);
+      arrange();
+    });
+  }
   arrange();
 }
 
@@ -78,12 +96,18 @@ function arrange() {
   secondVideo.muted = true;
 }
 
+/** A player that is given a silent track keeps the page loading, so it gets what has flowed. */
 function attach(player, wanted) {
-  const present = wanted.filter(Boolean);
+  const present = wanted.filter((track) => flowing.has(track));
   const current = player.srcObject?.getTracks() ?? [];
-  if (present.length === current.length && present.every((track) => current.includes(track))) return;
-  player.srcObject = new MediaStream(present);
-  play(player);
+  const isKept = current.every((track) => present.includes(track));
+  if (isKept && present.length === current.length) return;
+  if (isKept && current.length > 0) {
+    for (const track of present) player.srcObject.addTrack(track);
+  } else {
+    player.srcObject = present.length > 0 ? new MediaStream(present) : null;
+  }
+  if (present.length > 0) play(player);
 }
 
 /** Plays; where the browser forbids sound before a click, plays silently and offers the click. */
@@ -154,7 +178,7 @@ async function readFigures() {
     const stream = figures.video.find((candidate) => candidate.trackId === track.id);
     stillPolls[index] = stream?.isDecoding ? 0 : stillPolls[index] + 1;
   });
-  hadPicture ||= stillPolls.includes(0);
+  hadPicture ||= figures.video.some((stream) => stream.framesDecoded > 0);
   arrange();
   return figures;
 }
@@ -182,19 +206,11 @@ function show(live, own) {
   else if (session.error) showNotice(advise(session.error));
 }
 
-const STATES = {
-  connecting: ["Connecting", "warn", "Connecting"],
-  waiting: ["Waiting", "", "Waiting for the publisher. The picture comes by itself."],
-  live: ["Live", "live", ""],
-  left: ["Publisher left", "warn", "The publisher left. The picture goes on by itself when they come back."],
-  still: ["Live", "warn", "Waiting for the picture."],
-  retrying: ["Reconnecting", "warn", "Connection lost. Trying again."],
-  failed: ["Failed", "bad", "Not connected"],
-};
-
 function stateOf(live) {
   if (session.state !== "connected") return session.state === "idle" ? "connecting" : session.state;
-  if (stillPolls.some((polls) => polls < STILL_POLLS_MAX)) return "live";
+  const hasLeft = live && !live.publisher?.connected;
+  // With nobody there, the first still second is enough.
+  if (stillPolls.some((polls) => polls < (hasLeft ? 1 : STILL_POLLS_MAX))) return "live";
   if (live?.publisher?.connected) return hasSoundOnly(live) ? "live" : hadPicture ? "still" : "waiting";
   return hadPicture ? "left" : "waiting";
 }
@@ -205,8 +221,8 @@ function hasSoundOnly(live) {
 }
 
 function showFigures(figures) {
-  const flowing = figures?.video.filter((stream) => stream.bitrateBps > 0) ?? [];
-  const picture = flowing.reduce((top, next) => ((next.height ?? 0) > (top?.height ?? 0) ? next : top), null);
+  const moving = figures?.video.filter((stream) => stream.bitrateBps > 0) ?? [];
+  const picture = moving.reduce((top, next) => ((next.height ?? 0) > (top?.height ?? 0) ? next : top), null);
   const sound = figures?.audio.find((stream) => stream.bitrateBps > 0);
   const codecs = [picture?.codec, sound?.codec].filter(Boolean).join(", ");
   showNumbers(byId("numbers"), [

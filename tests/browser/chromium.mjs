@@ -48,13 +48,16 @@ export async function openPage(browser, url, { viewport = { width: 1280, height:
   page.on("pageerror", (error) => page.errors.push(String(error)));
   await page.addInitScript(listConnections);
   for (const script of scripts) await page.addInitScript(script);
-  await page.goto(url);
+  await page.goto(url, { waitUntil: "domcontentloaded" });
   return page;
 }
 
-/** Leaves as a person does, so that the page can say goodbye to the server. */
+/** Leaves as a person does, so that the page says goodbye to the server, and closes. May be repeated. */
 export async function closePage(page) {
-  await page.close({ runBeforeUnload: true });
+  if (page.isClosed()) return;
+  await page.goto("about:blank");
+  // Closing the context cuts off even a request that is meant to outlive its page.
+  await pause(500);
   await page.context().close();
 }
 

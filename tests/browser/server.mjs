@@ -28,6 +28,7 @@ export async function startServer(extra = {}) {
       SLUICE_RTC_PORT: String(await freeUdpPorts(SHARDS)),
       SLUICE_SHARDS: String(SHARDS),
       SLUICE_DATA_DIR: data,
+      SLUICE_ROOM_LINGER_SECONDS: "1",
       ...extra,
     },
     stdio: ["ignore", log.fd, log.fd],

@@ -140,11 +140,14 @@ class Aiortc(unittest.IsolatedAsyncioTestCase):
             publisher.addTrack(VideoStreamTrack())
             sessions.append(await offer(publisher, self.server, "/whip/aiortc"))
 
-            audio = player.addTransceiver("audio", direction="recvonly").receiver.track
-            video = player.addTransceiver("video", direction="recvonly").receiver.track
+            audio = player.addTransceiver("audio", direction="recvonly").receiver
+            video = player.addTransceiver("video", direction="recvonly").receiver
             sessions.append(await offer(player, self.server, "/whep/aiortc"))
 
-            frames = asyncio.gather(receive(video, VIDEO_FRAMES_WANTED), receive(audio, AUDIO_FRAMES_WANTED))
+            # aiortc makes the tracks when it gets the answer.
+            frames = asyncio.gather(
+                receive(video.track, VIDEO_FRAMES_WANTED), receive(audio.track, AUDIO_FRAMES_WANTED)
+            )
             picture, sound = await asyncio.wait_for(frames, PLAY_SECONDS_MAX)
             self.assertEqual((picture.width, picture.height), (640, 480))
             self.assertEqual(sound.sample_rate, 48_000)

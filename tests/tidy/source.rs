@@ -15,7 +15,7 @@ pub struct Source {
     pub text: String,
     /// The same number of lines, with comments and the insides of literals blanked.
     pub code: String,
-    /// The byte ranges of `#[cfg(test)] mod ... { }`.
+    /// The byte ranges of `#[cfg(test)] mod ... { }`; all of a file that is such a module.
     tests: Vec<Range<usize>>,
 }
 
@@ -23,8 +23,13 @@ impl Source {
     /// Scans `text` as the file `path`.
     pub fn new(path: &str, text: &str) -> Self {
         let code = mask(text);
-        let tests = test_modules(&code);
+        let tests = if is_test_file(path) { vec![0..code.len()] } else { test_modules(&code) };
         Self { path: path.to_owned(), text: text.to_owned(), code, tests }
+    }
+
+    /// Whether the whole file is a test module of another.
+    pub fn is_tests(&self) -> bool {
+        is_test_file(&self.path)
     }
 
     /// Whether the byte at `at` belongs to a test module.
@@ -107,6 +112,10 @@ pub fn files(root: &Path, extensions: &[&str]) -> Vec<Source> {
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
+}
+
+fn is_test_file(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
 }
 
 fn is_word(c: char) -> bool {
