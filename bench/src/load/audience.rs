@@ -7,9 +7,10 @@ use hdrhistogram::Histogram;
 use reqwest::Url;
 use str0m::media::Direction;
 
-use super::client::{Client, Toolkit, Told};
+use super::client::{Client, Toolkit};
 use super::payload::PayloadShape;
 use super::seen::Seen;
+use super::session::Told;
 use super::signalling::Signalling;
 use super::socket::{Poller, Receiver};
 use super::{Stage, wall_ns};
@@ -51,7 +52,7 @@ pub(crate) struct Heard {
     pub(crate) packets: u64,
     /// Packets of the window that a subscriber got again.
     pub(crate) duplicates: u64,
-    /// Packets that were opened and did not hold what was sent.
+    /// Packets that did not open, or did not hold what was sent.
     pub(crate) damaged: u64,
     /// RTCP datagrams that the audience sent during the window.
     pub(crate) rtcp_sent: u64,
@@ -135,18 +136,16 @@ impl Audience {
         let Self { members, poller, receiver, shape, heard } = self;
         for number in poller.ready().or_fail("epoll", "")? {
             let Member { client, seen, drops, .. } = &mut members[number];
-            let rtcp_sent_before = client.rtcp_sent;
-            let told = client.receive(receiver, now, &mut |told| {
-                if let Told::Payload { bytes, received_ns } = told {
-                    heard.take(shape, bytes, received_ns, seen, stage);
-                }
+            let told = client.receive(receiver, now, &mut |told| match told {
+                Told::Payload { bytes, received_ns } => heard.take(shape, bytes, received_ns, seen, stage),
+                Told::Refused => heard.damaged += 1,
+                Told::KeyframeWanted | Told::PacketsWanted(_) => {}
             })?;
             *drops = told.unwrap_or(*drops);
-            heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
         }
         for Member { client, .. } in members.iter_mut().filter(|member| member.client.deadline() <= now) {
             let rtcp_sent_before = client.rtcp_sent;
-            client.expire(now, &mut |_| {});
+            client.expire(now);
             heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
         }
         Ok(())
@@ -181,7 +180,14 @@ impl Audience {
 }
 
 impl Heard {
-    fn take(&mut self, shape: &PayloadShape, payload: &[u8], received_ns: u64, seen: &mut Seen, stage: &Stage) {
+    fn take(
+        &mut self,
+        shape: &PayloadShape,
+        payload: &[u8],
+        received_ns: u64,
+        seen: &mut Seen,
+        stage: &Stage,
+    ) {
         let Some(record) = shape.read(payload) else {
             self.damaged += 1;
             return;

@@ -10,6 +10,7 @@ pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod publisher;
 pub(crate) mod seen;
+pub(crate) mod session;
 pub(crate) mod signalling;
 pub(crate) mod socket;
 
@@ -85,7 +86,8 @@ pub(crate) fn local_ip_towards(url: &Url) -> Result<IpAddr, Failure> {
     let remedy = "check the host of the URL, and that there is a route to it";
     let server = url.socket_addrs(|| None).or_fail(url, remedy)?;
     let server = server.first().ok_or_else(|| Failure::new(format!("{url} has no address"), remedy))?;
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).or_fail(url, remedy)?;
     // Connecting a UDP socket sends nothing; it only chooses a route.
     socket.connect(server).or_fail(url, remedy)?;

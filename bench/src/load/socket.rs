@@ -252,7 +252,9 @@ pub(crate) fn wait_readable(socket: &UdpSocket, patience: Duration) -> io::Resul
     // SAFETY: one descriptor is described, and both structures live over the call; no signal mask is passed.
     let count = unsafe { libc::ppoll(&raw mut descriptor, 1, &raw const patience, std::ptr::null()) };
     match count {
-        -1 if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted => Err(io::Error::last_os_error()),
+        -1 if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted => {
+            Err(io::Error::last_os_error())
+        }
         _ => Ok(()),
     }
 }

@@ -27,8 +27,8 @@ impl CpuTime {
     /// Reads the CPU time of a process.
     pub(crate) fn read(pid: u32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let (user_ticks, system_ticks) =
-            parse_stat(&stat).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))?;
+        let (user_ticks, system_ticks) = parse_stat(&stat)
+            .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))?;
         let mut total_ns = 0;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             // A thread may end between the listing and the reading; its time is then lost to both readings.

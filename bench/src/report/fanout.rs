@@ -15,8 +15,25 @@ use crate::scenarios::fanout::{Figures, LOAD, Load, Options};
 const SCHEMA_VERSION: u32 = 1;
 
 const HEADING: [&str; 19] = [
-    "N", "target", "runs", "CPU ns/pkt", "min..max", "user", "sys", "loss % max", "p50 us", "p99 us", "max us",
-    "RTCP in/s", "RSS MB", "KB/idle sub", "threads", "kpps/core", "gen ns/pkt", "late %", "verdict",
+    "N",
+    "target",
+    "runs",
+    "CPU ns/pkt",
+    "min..max",
+    "user",
+    "sys",
+    "loss % max",
+    "p50 us",
+    "p99 us",
+    "max us",
+    "RTCP in/s",
+    "RSS MB",
+    "KB/idle sub",
+    "threads",
+    "kpps/core",
+    "gen ns/pkt",
+    "late %",
+    "verdict",
 ];
 
 /// One line about one run.
@@ -27,7 +44,10 @@ pub(crate) fn summary(figures: &Figures) -> String {
         [] => String::new(),
         reasons => format!("; INVALID: {}", reasons.join("; ")),
     };
-    format!("{cpu}, p50 {:.0} us, p99 {:.0} us, loss {loss_percent:.3} %{verdict}", latency_us.p50, latency_us.p99)
+    format!(
+        "{cpu}, p50 {:.0} us, p99 {:.0} us, loss {loss_percent:.3} %{verdict}",
+        latency_us.p50, latency_us.p99
+    )
 }
 
 /// Medians over the rounds per number of subscribers and target, then ratios to the first target.
@@ -44,7 +64,10 @@ pub(crate) fn table(figures: &[Figures], subscribers: &[u32], targets: &[String]
     }
     let reasons = figures.iter().flat_map(|one| {
         one.invalid.iter().map(|reason| {
-            format!("INVALID: {} subscribers, round {}, {}: {reason}\n", one.subscribers, one.round, one.target)
+            format!(
+                "INVALID: {} subscribers, round {}, {}: {reason}\n",
+                one.subscribers, one.round, one.target
+            )
         })
     });
     markdown(&rows) + &reasons.collect::<String>()

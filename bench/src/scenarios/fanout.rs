@@ -104,6 +104,8 @@ pub(crate) struct Figures {
     pub(crate) latency_from_plan_us: Latency,
     pub(crate) rtcp_to_server_per_second: f64,
     pub(crate) keyframe_requests: u64,
+    /// Packets that the server asked the publisher for again.
+    pub(crate) packet_requests: u64,
     pub(crate) rss_bytes: Option<u64>,
     /// Growth of the resident memory from the first idle subscriber to the last, per subscriber.
     pub(crate) rss_bytes_per_idle_subscriber: Option<f64>,
@@ -140,7 +142,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
                 order.reverse();
             }
             for target in order {
-                eprint!("[{}/{runs}] {subscribers} subscribers, round {round}, {target}: ", figures.len() + 1);
+                eprint!(
+                    "[{}/{runs}] {subscribers} subscribers, round {round}, {target}: ",
+                    figures.len() + 1
+                );
                 let one = measure(target, subscribers, round, &options, &binaries)?;
                 eprintln!("{}", report::summary(&one));
                 figures.push(one);
@@ -266,6 +271,7 @@ impl Run {
             latency_from_plan_us: Latency::of(&heard.latency_from_plan_ns),
             rtcp_to_server_per_second: heard.rtcp_sent as f64 / self.window.as_secs_f64(),
             keyframe_requests: self.sent.keyframe_requests,
+            packet_requests: self.sent.packet_requests,
             rss_bytes: at_end.map(|footprint| footprint.rss_bytes),
             rss_bytes_per_idle_subscriber: idle,
             threads: at_end.map(|footprint| footprint.threads),
@@ -287,14 +293,18 @@ impl Run {
             complaints.push(format!("the publisher sent {published} packets instead of {planned}"));
         }
         if self.audience.socket_drops() > 0 {
-            complaints.push(format!("the generator's sockets dropped {} datagrams", self.audience.socket_drops()));
+            complaints
+                .push(format!("the generator's sockets dropped {} datagrams", self.audience.socket_drops()));
         }
         let load = self.generator_cpu.total_ns as f64 / self.window.as_nanos() as f64;
         if load > GENERATOR_LOAD_MAX {
             complaints.push(format!("the generator used {:.0} % of a core", load * 100.0));
         }
         if self.audience.heard().damaged > 0 {
-            complaints.push(format!("{} packets did not hold what was sent", self.audience.heard().damaged));
+            complaints.push(format!(
+                "{} packets did not open or did not hold what was sent",
+                self.audience.heard().damaged
+            ));
         }
         if self.audience.gone() > 0 {
             complaints.push(format!("{} subscribers lost their connection", self.audience.gone()));
@@ -366,7 +376,13 @@ fn join<T>(thread: thread::JoinHandle<Result<T, Failure>>) -> Result<T, Failure>
 impl Latency {
     fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() as f64 / 1000.0 }
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max() as f64 / 1000.0,
+        }
     }
 }
 

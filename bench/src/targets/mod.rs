@@ -88,17 +88,24 @@ impl fmt::Display for Target {
             Self::Sluice => f.pad("sluice"),
             Self::Str0mTokio => f.pad("str0m-tokio"),
             Self::Running(endpoints) => {
-                f.pad(&endpoints.whip.host_str().map_or_else(String::new, |host| match endpoints.whip.port() {
-                    Some(port) => format!("{host}:{port}"),
-                    None => host.to_owned(),
-                }))
+                f.pad(&endpoints.whip.host_str().map_or_else(
+                    String::new,
+                    |host| match endpoints.whip.port() {
+                        Some(port) => format!("{host}:{port}"),
+                        None => host.to_owned(),
+                    },
+                ))
             }
         }
     }
 }
 
 /// Starts `target`, or finds it.
-pub(crate) fn start(target: &Target, binaries: &Binaries, settings: &StartSettings) -> Result<Server, Failure> {
+pub(crate) fn start(
+    target: &Target,
+    binaries: &Binaries,
+    settings: &StartSettings,
+) -> Result<Server, Failure> {
     match target {
         Target::Running(endpoints) => Ok(Server::running(endpoints.clone())),
         Target::Sluice => {

@@ -58,7 +58,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     };
     let crypto = Arc::new(str0m_aws_lc_rs::default_provider());
-    let certificate = crypto.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be made")?;
+    let certificate =
+        crypto.dtls_provider.generate_certificate().ok_or("no DTLS certificate could be made")?;
     let server = Arc::new(Server {
         ip,
         crypto,
@@ -117,7 +118,8 @@ async fn end(State(server): State<Arc<Server>>, Path(id): Path<u64>) -> StatusCo
 async fn start(server: &Arc<Server>, room: &str, offer: &str, role: Role) -> Response {
     let room = Arc::clone(lock(&server.rooms).entry(room.to_owned()).or_default());
     let made =
-        Peer::answer(offer, server.ip, Arc::clone(&server.crypto), server.certificate.clone(), room, role).await;
+        Peer::answer(offer, server.ip, Arc::clone(&server.crypto), server.certificate.clone(), room, role)
+            .await;
     let (peer, answer) = match made {
         Ok(made) => made,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),

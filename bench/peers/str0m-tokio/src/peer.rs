@@ -96,8 +96,16 @@ impl Peer {
         rtc.add_local_candidate(Candidate::host(local, "udp")?);
         let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
         let packets = (role == Role::Subscriber).then(|| room.packets.subscribe());
-        let peer =
-            Self { rtc, socket, local, room, role, packets, sections: Vec::new(), numbering: Default::default() };
+        let peer = Self {
+            rtc,
+            socket,
+            local,
+            room,
+            role,
+            packets,
+            sections: Vec::new(),
+            numbering: Default::default(),
+        };
         Ok((peer, answer.to_sdp_string()))
     }
 
