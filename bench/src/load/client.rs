@@ -46,7 +46,8 @@ impl Toolkit {
 
 /// One client.
 pub(crate) struct Client {
-    rtc: Rtc,
+    /// 10 KB, used for ICE only once media flows, so it shall not lie between what is used for each packet.
+    rtc: Box<Rtc>,
     slot: Slot,
     socket: Arc<UdpSocket>,
     local: SocketAddr,
@@ -82,7 +83,7 @@ impl Client {
         let mid = change.add_media(MediaKind::Video, direction, None, None, None);
         let (offer, pending) = change.apply().expect("a section was added");
         let client = Self {
-            rtc,
+            rtc: Box::new(rtc),
             slot,
             socket: Arc::new(socket),
             local,
