@@ -1,1 +1,20 @@
-//! The control plane of Sluice.
+//! The control plane of Sluice: rooms, sessions, HTTP. It tells shards what to do and never touches a
+//! packet.
+//!
+//! [`start::start`] is the whole of it: what the binary runs, the tests run.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod events;
+pub mod host;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+pub mod random;
+pub mod report;
+pub mod service;
+pub mod shards;
+pub mod start;
+pub mod tls;

@@ -124,6 +124,8 @@ pub struct Counters {
     pub events_dropped_total: AtomicU64,
     /// Datagrams that the kernel dropped because the receive buffer was full (SO_RXQ_OVFL).
     pub receive_overflow_total: AtomicU64,
+    /// Receive calls that failed for another reason than an empty socket.
+    pub receive_errors_total: AtomicU64,
     /// Transports on this shard now.
     pub transports: AtomicU64,
     /// Tracks on this shard now.
@@ -150,6 +152,7 @@ impl Default for Counters {
             panics_total: AtomicU64::new(0),
             events_dropped_total: AtomicU64::new(0),
             receive_overflow_total: AtomicU64::new(0),
+            receive_errors_total: AtomicU64::new(0),
             transports: AtomicU64::new(0),
             tracks: AtomicU64::new(0),
             drops: DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),

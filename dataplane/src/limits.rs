@@ -19,6 +19,23 @@ pub const MAILBOX_LEN_MAX: usize = 1024;
 /// Events waiting for the control plane. A full queue drops the event and counts it.
 pub const EVENTS_LEN_MAX: usize = 4096;
 
+/// Datagrams asked of the kernel in one receive call.
+pub const RECEIVE_BATCH_LEN: usize = 64;
+/// One receive buffer, bytes. What does not fit is truncated by the kernel and dropped here.
+pub const RECEIVE_BUFFER_BYTES: usize = 2048;
+/// Segments of one GSO train: UDP_MAX_SEGMENTS of Linux before 6.9.
+pub const TRAIN_SEGMENTS_MAX: usize = 64;
+/// Bytes of one GSO train: what fits one IPv4 packet beside its headers.
+pub const TRAIN_BYTES_MAX: usize = 65_507;
+/// Trains handed to the kernel in one send call. facts/io_uring-udp.md, section 8: 32 is best.
+pub const TRAINS_PER_SEND_MAX: usize = 32;
+/// The send slab, bytes: it is written and read once per batch and has to stay in the L2 cache.
+pub const SEND_SLAB_BYTES: usize = 256 * 1024;
+/// Asked of the kernel for each socket and direction, bytes.
+pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// Forwarding latency is recorded up to here; what took longer is recorded as this.
+pub const LATENCY_MAX: Duration = Duration::from_secs(10);
+
 /// Transports on one shard.
 pub const TRANSPORTS_PER_SHARD_MAX: usize = 8192;
 /// Tracks on one shard.
@@ -118,3 +135,7 @@ const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN 
 const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
 const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
+const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);
+const _: () = assert!(SEND_SLAB_BYTES >= 2 * EGRESS_SLOT_BYTES);
+const _: () = assert!(TRAIN_BYTES_MAX >= EGRESS_SLOT_BYTES && TRAIN_BYTES_MAX < 1 << 16);
+const _: () = assert!(RECEIVE_BATCH_LEN <= PACKETS_PER_TURN);

@@ -64,6 +64,27 @@ impl WallClock {
     }
 }
 
+/// Both clocks, read at one moment: how a kernel's wall-clock stamp becomes an [`Instant`].
+#[derive(Clone, Copy, Debug)]
+pub struct ClockReading {
+    /// The monotonic clock.
+    pub now: Instant,
+    /// The wall clock, since the Unix epoch.
+    pub unix: Duration,
+}
+
+impl ClockReading {
+    /// When something happened that was stamped `unix` by the wall clock. Never later than `now`; a stamp
+    /// that lies more than `age_max` back is taken for a step of the wall clock and read as `now`.
+    pub fn instant_of(&self, unix: Duration, age_max: Duration) -> Instant {
+        let age = self.unix.saturating_sub(unix);
+        if age > age_max {
+            return self.now;
+        }
+        self.now.checked_sub(age).unwrap_or(self.now)
+    }
+}
+
 fn to_fixed(duration: Duration) -> u64 {
     (duration.as_secs() << 32) | ((u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000)
 }
@@ -89,5 +110,14 @@ mod tests {
         assert!((late.seconds_since(early) - 0.25).abs() < 1e-6);
         assert!((early.seconds_since(late) + 0.25).abs() < 1e-6);
         assert!(early.plus_seconds(0.25).seconds_since(late).abs() < 1e-6);
+    }
+    #[test]
+    fn a_stamp_becomes_an_instant_that_is_never_in_the_future() {
+        let now = Instant::now() + Duration::from_secs(100);
+        let at = ClockReading { now, unix: Duration::from_secs(1_000) };
+        let instant_of = |ms| at.instant_of(Duration::from_millis(ms), Duration::from_secs(10));
+        assert_eq!(instant_of(999_500), now - Duration::from_millis(500));
+        assert_eq!(instant_of(1_000_001), now);
+        assert_eq!(instant_of(5), now, "a stepped wall clock is not a latency");
     }
 }

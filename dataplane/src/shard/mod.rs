@@ -1,15 +1,29 @@
 //! One shard: a thread, its sockets and its engine.
+//!
+//! `worker` is the loop. It is generic over what the engine does ([`turn::Turn`]) and over how datagrams move
+//! ([`backend::Backend`]), so that tests drive it with engines of their own over real sockets. The rest of
+//! the process holds a [`ShardHandle`]: it puts commands into a bounded mailbox and takes events from a
+//! bounded queue, and neither side ever waits for the other.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+pub mod affinity;
+pub mod backend;
+pub mod clock;
+mod handle;
+mod mailbox;
+mod shared;
+pub mod turn;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use futures_channel::oneshot;
-use hdrhistogram::Histogram;
-
-use crate::command::{Command, Event, Reply};
-use crate::counters::Counters;
+pub use self::handle::ShardHandle;
 use crate::id::ShardId;
+pub use crate::mmsg::probe;
+pub use crate::mmsg::socket::SocketFacts;
 
 /// What a shard is started with.
 #[derive(Clone, Debug)]
@@ -26,12 +40,6 @@ pub struct ShardConfig {
     pub seed: u64,
 }
 
-/// A running shard, as the control plane sees it. Cheap to clone.
-#[derive(Clone)]
-pub struct ShardHandle {
-    _private: (),
-}
-
 /// The shard's mailbox is full: it is overloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the shard's mailbox is full")]
@@ -39,22 +47,3 @@ pub struct MailboxFull;
 
 /// Called, from the shard's thread, when an event waits. Must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
-#[allow(unused_variables, missing_docs, clippy::todo)]
-impl ShardHandle {
-    /// Binds the sockets and starts the thread. Errors name the address that could not be bound.
-    pub fn start(config: ShardConfig, wake: Wake) -> io::Result<Self> { todo!() }
-    pub fn id(&self) -> ShardId { todo!() }
-    /// The bound addresses, with the port that the kernel chose.
-    pub fn local_addresses(&self) -> &[SocketAddr] { todo!() }
-    /// Puts a command into the mailbox: never waits.
-    pub fn try_call(&self, command: Command) -> Result<oneshot::Receiver<Reply>, MailboxFull> { todo!() }
-    pub fn poll_event(&self) -> Option<Event> { todo!() }
-    pub fn counters(&self) -> &Counters { todo!() }
-    /// Forwarding latency in nanoseconds since start.
-    pub fn latency(&self) -> Histogram<u64> { todo!() }
-    /// User and system CPU time of the shard's thread so far, nanoseconds.
-    pub fn cpu_ns(&self) -> u64 { todo!() }
-    /// Ends the thread after the current turn and waits for it.
-    pub fn stop(&self) { todo!() }
-}

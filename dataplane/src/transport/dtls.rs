@@ -249,7 +249,11 @@ impl HandshakeGuard {
         Ok(())
     }
 
-    fn admit_client_hello(&self, message: &[u8], random: &mut Option<[u8; RANDOM_LEN]>) -> Result<(), DropReason> {
+    fn admit_client_hello(
+        &self,
+        message: &[u8],
+        random: &mut Option<[u8; RANDOM_LEN]>,
+    ) -> Result<(), DropReason> {
         if self.is_dtls_client {
             return Err(DropReason::UnexpectedClientHello);
         }

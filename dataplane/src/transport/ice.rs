@@ -61,7 +61,12 @@ impl Ice {
     }
 
     /// Verifies a binding request before anything else, then takes note of its path.
-    pub(super) fn handle_request(&mut self, path: Path, bytes: &[u8], now: Instant) -> Result<Verified, DropReason> {
+    pub(super) fn handle_request(
+        &mut self,
+        path: Path,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<Verified, DropReason> {
         let request = BindingRequest::parse(bytes).ok_or(DropReason::MalformedStun)?;
         if request.local_ufrag() != self.ufrag.as_bytes() {
             return Err(DropReason::UnknownUfrag);
@@ -94,6 +99,8 @@ impl Ice {
 
     fn oldest_unused(&self) -> Option<usize> {
         let used = self.nominated();
-        (0..self.paths.len()).filter(|at| Some(self.paths[*at]) != used).min_by_key(|at| self.verified_at[*at])
+        (0..self.paths.len())
+            .filter(|at| Some(self.paths[*at]) != used)
+            .min_by_key(|at| self.verified_at[*at])
     }
 }

@@ -300,7 +300,8 @@ impl Transport {
         now: Instant,
     ) -> Result<Opened, DropReason> {
         let keys = self.keys.as_mut().ok_or(DropReason::NotConnected)?;
-        let opened = keys.opener.open_rtp(packet, header.len, header.ssrc, header.sequence_number, payload)?;
+        let opened =
+            keys.opener.open_rtp(packet, header.len, header.ssrc, header.sequence_number, payload)?;
         self.heard_at = now;
         Ok(opened)
     }
@@ -321,7 +322,14 @@ impl Transport {
     /// Seals an RTP packet where it stands and returns its new length; 0, and nothing is sealed, without
     /// keys. `packet` starts with header and payload and has room for the tag; `index` is the sequence
     /// number extended by the rollover counter, used once per SSRC.
-    pub fn seal_rtp(&mut self, packet: &mut [u8], header_len: usize, plain_len: usize, ssrc: Ssrc, index: u64) -> usize {
+    pub fn seal_rtp(
+        &mut self,
+        packet: &mut [u8],
+        header_len: usize,
+        plain_len: usize,
+        ssrc: Ssrc,
+        index: u64,
+    ) -> usize {
         match &self.keys {
             Some(keys) => keys.sealer.seal_rtp(packet, header_len, plain_len, ssrc, index),
             None => 0,
@@ -330,7 +338,14 @@ impl Transport {
 
     /// Like [`Transport::seal_rtp`], but takes the payload from elsewhere: `packet` holds the header only.
     /// One touch of the payload instead of two.
-    pub fn seal_rtp_from(&mut self, packet: &mut [u8], header_len: usize, plain: &[u8], ssrc: Ssrc, index: u64) -> usize {
+    pub fn seal_rtp_from(
+        &mut self,
+        packet: &mut [u8],
+        header_len: usize,
+        plain: &[u8],
+        ssrc: Ssrc,
+        index: u64,
+    ) -> usize {
         match &self.keys {
             Some(keys) => keys.sealer.seal_rtp_from(packet, header_len, plain, ssrc, index),
             None => 0,
@@ -393,3 +408,6 @@ impl Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

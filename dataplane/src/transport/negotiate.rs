@@ -27,11 +27,11 @@ use str0m::crypto::dtls::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
+use super::Transport;
 use super::association::{Association, AssociationParts, LOCAL};
 use super::description::{Description, Section, SectionRole};
 use super::dtls::{capturing, crypto_provider};
 use super::ice::Ice;
-use super::Transport;
 use crate::id::{PayloadType, ShardId, Ssrc};
 use crate::limits::CANDIDATES_PER_ANSWER_MAX;
 use crate::media::format::{Codec, ExtensionIds, ExtensionKind, Feedback, Format, MediaKind, Profile};
@@ -136,7 +136,8 @@ impl Negotiator {
     ///
     /// `Unacceptable` if the cryptography does not come up.
     pub fn new(now: Instant) -> Result<Self, NegotiateError> {
-        let failed = |what: &str| NegotiateError::Unacceptable(format!("cryptography did not come up: {what}"));
+        let failed =
+            |what: &str| NegotiateError::Unacceptable(format!("cryptography did not come up: {what}"));
         random_name(PASSWORD_LEN).ok_or_else(|| failed("random numbers"))?;
         let crypto = crypto_provider().map_err(|error| failed(&error.to_string()))?;
         let certificate = crypto.dtls_provider.generate_certificate().ok_or_else(|| failed("certificate"))?;
@@ -153,22 +154,36 @@ impl Negotiator {
     /// `Malformed` if it is no SDP offer, `NoCommonCodec` if a section has no codec that is forwarded,
     /// `Unacceptable` if it is an offer that is not taken: no media, the wrong direction for the role, no
     /// bundle, data channels, no SHA-256 fingerprint.
-    pub fn answer(&self, offer: &str, settings: &AnswerSettings<'_>, now: Instant) -> Result<Answered, NegotiateError> {
+    pub fn answer(
+        &self,
+        offer: &str,
+        settings: &AnswerSettings<'_>,
+        now: Instant,
+    ) -> Result<Answered, NegotiateError> {
         let offer = Offer::parse(offer)?;
         for section in &offer.sections {
             check_direction(section, settings.role)?;
             check_codecs(section)?;
         }
         if settings.candidates.is_empty() {
-            return Err(NegotiateError::Unacceptable("there is no address to offer as a candidate".to_owned()));
+            return Err(NegotiateError::Unacceptable(
+                "there is no address to offer as a candidate".to_owned(),
+            ));
         }
         // str0m has panicked on what it was offered before; that costs this offer and nothing else (D14).
         catch_unwind(AssertUnwindSafe(|| self.answer_parsed(&offer, settings, now)))
             .unwrap_or_else(|_| Err(NegotiateError::Malformed("the offer contradicts itself".to_owned())))
     }
 
-    fn answer_parsed(&self, offer: &Offer, settings: &AnswerSettings<'_>, now: Instant) -> Result<Answered, NegotiateError> {
-        let name = |len| random_name(len).ok_or_else(|| NegotiateError::Unacceptable("no random numbers".to_owned()));
+    fn answer_parsed(
+        &self,
+        offer: &Offer,
+        settings: &AnswerSettings<'_>,
+        now: Instant,
+    ) -> Result<Answered, NegotiateError> {
+        let name = |len| {
+            random_name(len).ok_or_else(|| NegotiateError::Unacceptable("no random numbers".to_owned()))
+        };
         let ufrag = format!("{:0width$x}{}", settings.shard.0, name(UFRAG_RANDOM_LEN)?, width = SHARD_DIGITS);
         let password = name(PASSWORD_LEN)?;
         let stream = name(STREAM_LEN)?;
@@ -252,7 +267,11 @@ fn check_codecs(section: &OfferedSection) -> Result<(), NegotiateError> {
 
 /// Reads what was agreed on from str0m and lets it forget the media. Also returns the stream ids and
 /// canonical names that its answer uses.
-fn read_back(rtc: &mut Rtc, offer: &Offer, role: PeerRole) -> Result<(Description, Vec<String>), NegotiateError> {
+fn read_back(
+    rtc: &mut Rtc,
+    offer: &Offer,
+    role: PeerRole,
+) -> Result<(Description, Vec<String>), NegotiateError> {
     let mut description = Description {
         sections: Vec::with_capacity(offer.sections.len()),
         has_reduced_size_rtcp: offer.sections.iter().all(|section| section.has_reduced_size_rtcp),
@@ -282,10 +301,18 @@ fn read_back(rtc: &mut Rtc, offer: &Offer, role: PeerRole) -> Result<(Descriptio
             return Err(lost());
         }
         let role = match role {
-            PeerRole::Publisher => SectionRole::Ingress { rids: offered.rids.clone(), ssrcs: offered.ssrcs.clone() },
+            PeerRole::Publisher => {
+                SectionRole::Ingress { rids: offered.rids.clone(), ssrcs: offered.ssrcs.clone() }
+            }
             PeerRole::Subscriber => egress(rtc, mid).ok_or_else(lost)?,
         };
-        description.sections.push(Section { mid: offered.mid, kind: offered.kind, role, formats, extensions });
+        description.sections.push(Section {
+            mid: offered.mid,
+            kind: offered.kind,
+            role,
+            formats,
+            extensions,
+        });
         rtc.direct_api().remove_media(mid);
     }
     Ok((description, replaced))
@@ -336,3 +363,7 @@ fn format(params: &PayloadParams) -> Option<Format> {
         },
     })
 }
+
+#[cfg(test)]
+#[path = "negotiate/tests.rs"]
+mod tests;

@@ -151,7 +151,14 @@ impl Sealer {
     /// `packet` starts with `header_len` bytes of header and `plain_len` bytes of payload and has room
     /// for [`Sealer::rtp_growth`] more. `index` is the sequence number extended by the rollover counter;
     /// one `(ssrc, index)` must be sealed at most once in the life of the key.
-    pub fn seal_rtp(&self, packet: &mut [u8], header_len: usize, plain_len: usize, ssrc: Ssrc, index: u64) -> usize {
+    pub fn seal_rtp(
+        &self,
+        packet: &mut [u8],
+        header_len: usize,
+        plain_len: usize,
+        ssrc: Ssrc,
+        index: u64,
+    ) -> usize {
         debug_assert!(index < RTP_INDEX_END, "an SRTP index has 48 bits");
         let sealed_len = header_len + plain_len + self.rtp_growth();
         let packet = RtpPacket { bytes: &mut packet[..sealed_len], header_len, ssrc, index };
@@ -160,7 +167,14 @@ impl Sealer {
     }
 
     /// Like [`Sealer::seal_rtp`], but takes the payload from elsewhere: `packet` holds the header only.
-    pub fn seal_rtp_from(&self, packet: &mut [u8], header_len: usize, plain: &[u8], ssrc: Ssrc, index: u64) -> usize {
+    pub fn seal_rtp_from(
+        &self,
+        packet: &mut [u8],
+        header_len: usize,
+        plain: &[u8],
+        ssrc: Ssrc,
+        index: u64,
+    ) -> usize {
         debug_assert!(index < RTP_INDEX_END, "an SRTP index has 48 bits");
         let sealed_len = header_len + plain.len() + self.rtp_growth();
         let packet = RtpPacket { bytes: &mut packet[..sealed_len], header_len, ssrc, index };
@@ -217,7 +231,8 @@ impl Opener {
             return Err(DropReason::MalformedRtp);
         }
         let tag_len = self.ciphers.rtp.tag_len();
-        let payload_len = (packet.len() - header_len).checked_sub(tag_len).ok_or(DropReason::AuthenticationFailed)?;
+        let payload_len =
+            (packet.len() - header_len).checked_sub(tag_len).ok_or(DropReason::AuthenticationFailed)?;
         let plain = payload.get_mut(..payload_len).ok_or(DropReason::BadSize)?;
         let known = self.rtp.find(ssrc)?;
         let index = match known {

@@ -47,7 +47,8 @@ impl<'a> BindingRequest<'a> {
         let mut at = HEADER_LEN;
         loop {
             let head = bytes.get(at..at + 4)?;
-            let (kind, len) = (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
+            let (kind, len) =
+                (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
             let value = bytes.get(at + 4..at + 4 + usize::from(len))?;
             match kind {
                 USERNAME => username = Some(value),
@@ -71,7 +72,8 @@ impl<'a> BindingRequest<'a> {
     #[must_use]
     pub(super) fn is_signed_with(&self, key: &hmac::Key) -> bool {
         let signed_len = (self.integrity_at + 4 + SHA1_LEN - HEADER_LEN) as u16;
-        let expected = sign(key, &[&self.bytes[..2], &signed_len.to_be_bytes(), &self.bytes[4..self.integrity_at]]);
+        let expected =
+            sign(key, &[&self.bytes[..2], &signed_len.to_be_bytes(), &self.bytes[4..self.integrity_at]]);
         let value_at = self.integrity_at + 4;
         verify_slices_are_equal(&expected, &self.bytes[value_at..value_at + SHA1_LEN]).is_ok()
     }

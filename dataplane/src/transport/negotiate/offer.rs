@@ -6,7 +6,9 @@
 
 use super::NegotiateError;
 use crate::id::{Mid, PayloadType, Rid, Ssrc, Token};
-use crate::limits::{ENCODINGS_PER_TRACK_MAX, FORMATS_PER_SECTION_MAX, SDP_SIZE_BYTES_MAX, SECTIONS_PER_OFFER_MAX};
+use crate::limits::{
+    ENCODINGS_PER_TRACK_MAX, FORMATS_PER_SECTION_MAX, SDP_SIZE_BYTES_MAX, SECTIONS_PER_OFFER_MAX,
+};
 use crate::media::format::{Codec, ExtensionIds, ExtensionKind, Feedback, MediaKind};
 
 /// SSRCs of one section that are kept: a media and a retransmission SSRC for each encoding.
@@ -89,7 +91,10 @@ struct Block<'a> {
 impl<'a> Block<'a> {
     /// The values of `name:value` attributes.
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        self.attributes.iter().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        self.attributes
+            .iter()
+            .filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
     }
 
     fn has(&self, flag: &str) -> bool {
@@ -155,8 +160,10 @@ fn split(text: &str) -> Result<(Block<'_>, Vec<Block<'_>>), NegotiateError> {
 
 /// There is one transport, so all sections must be in one bundle (RFC 9143).
 fn check_bundle(session: &Block<'_>, blocks: &[Block<'_>]) -> Result<(), NegotiateError> {
-    let groups: Vec<&str> = session.values("group").filter_map(|group| group.strip_prefix("BUNDLE")).collect();
-    let is_bundled = |mid: &str| groups.iter().any(|group| group.split_whitespace().any(|member| member == mid));
+    let groups: Vec<&str> =
+        session.values("group").filter_map(|group| group.strip_prefix("BUNDLE")).collect();
+    let is_bundled =
+        |mid: &str| groups.iter().any(|group| group.split_whitespace().any(|member| member == mid));
     let are_bundled = blocks.iter().all(|block| block.values("mid").next().is_some_and(is_bundled));
     if blocks.len() > 1 && !(groups.len() == 1 && are_bundled) {
         return Err(unacceptable("the media sections are not in one BUNDLE group"));
@@ -194,7 +201,8 @@ fn fingerprint(session: &Block<'_>, blocks: &[Block<'_>]) -> Result<[u8; 32], Ne
         if !hash.eq_ignore_ascii_case("sha-256") {
             continue;
         }
-        let bytes = parse_fingerprint(digits.trim()).ok_or_else(|| malformed("a=fingerprint is no SHA-256"))?;
+        let bytes =
+            parse_fingerprint(digits.trim()).ok_or_else(|| malformed("a=fingerprint is no SHA-256"))?;
         if *found.get_or_insert(bytes) != bytes {
             return Err(unacceptable("the media sections have different fingerprints"));
         }
@@ -206,7 +214,8 @@ fn parse_fingerprint(digits: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let mut pairs = digits.split(':');
     for byte in &mut bytes {
-        let pair = pairs.next().filter(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let pair =
+            pairs.next().filter(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
         *byte = u8::from_str_radix(pair, 16).ok()?;
     }
     pairs.next().is_none().then_some(bytes)
@@ -229,7 +238,9 @@ impl OfferedSection {
         let kind = match words.next() {
             Some("audio") => MediaKind::Audio,
             Some("video") => MediaKind::Video,
-            Some("application") => return Err(unacceptable("data channels are not forwarded: leave out m=application")),
+            Some("application") => {
+                return Err(unacceptable("data channels are not forwarded: leave out m=application"));
+            }
             other => return Err(unacceptable(format!("m={} is not forwarded", other.unwrap_or_default()))),
         };
         let port = words.next().unwrap_or_default();
@@ -238,7 +249,8 @@ impl OfferedSection {
             return Err(unacceptable(format!("the protocol {proto} is not spoken")));
         }
         let mid = block.values("mid").next().and_then(|mid| Token::new(mid.as_bytes()));
-        let mid = Mid(mid.ok_or_else(|| malformed("a media section has no mid, or one of more than 16 bytes"))?);
+        let mid =
+            Mid(mid.ok_or_else(|| malformed("a media section has no mid, or one of more than 16 bytes"))?);
         if port == "0" && !block.has("bundle-only") {
             return Err(unacceptable(format!("section {} is offered as rejected (port 0)", mid.0)));
         }
@@ -275,15 +287,18 @@ fn formats<'a>(
     let mut names: Vec<String> = Vec::new();
     for payload_type in payload_types.take(FORMATS_PER_SECTION_MAX) {
         let payload_type = parse_payload_type(payload_type)?;
-        let Some((name, clock)) = of_payload_type(block, "rtpmap", payload_type).next().and_then(|m| m.split_once('/'))
+        let Some((name, clock)) =
+            of_payload_type(block, "rtpmap", payload_type).next().and_then(|m| m.split_once('/'))
         else {
             continue;
         };
-        let is_shown = !["rtx", "red", "ulpfec", "telephone-event", "CN"].iter().any(|n| name.eq_ignore_ascii_case(n));
+        let is_shown =
+            !["rtx", "red", "ulpfec", "telephone-event", "CN"].iter().any(|n| name.eq_ignore_ascii_case(n));
         if is_shown && !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             names.push(name.to_owned());
         }
-        let Some(codec) = codec(kind, name, clock).filter(|_| !RTCP_CONFLICT.contains(&payload_type.0)) else {
+        let Some(codec) = codec(kind, name, clock).filter(|_| !RTCP_CONFLICT.contains(&payload_type.0))
+        else {
             continue;
         };
         let format = OfferedFormat {
@@ -293,7 +308,8 @@ fn formats<'a>(
             parameters: of_payload_type(block, "fmtp", payload_type).next().unwrap_or_default().to_owned(),
             feedback: feedback(block, payload_type),
         };
-        let is_repeated = |known: &OfferedFormat| known.codec == codec && known.parameters == format.parameters;
+        let is_repeated =
+            |known: &OfferedFormat| known.codec == codec && known.parameters == format.parameters;
         if !formats.iter().any(is_repeated) {
             formats.push(format);
         }
@@ -308,13 +324,16 @@ fn codec(kind: MediaKind, name: &str, clock: &str) -> Option<Codec> {
             &[(Codec::Vp8, "90000"), (Codec::H264, "90000"), (Codec::Vp9, "90000"), (Codec::Av1, "90000")]
         }
     };
-    let is_match = |(codec, expected): &&(Codec, &str)| codec.name().eq_ignore_ascii_case(name) && clock == *expected;
+    let is_match =
+        |(codec, expected): &&(Codec, &str)| codec.name().eq_ignore_ascii_case(name) && clock == *expected;
     known.iter().find(is_match).map(|(codec, _)| *codec)
 }
 
 fn parse_payload_type(text: &str) -> Result<PayloadType, NegotiateError> {
     let value = text.parse().ok().filter(|value| *value < 128);
-    value.map(PayloadType).ok_or_else(|| malformed(format!("{:.20} is no payload type", text.escape_debug().to_string())))
+    value
+        .map(PayloadType)
+        .ok_or_else(|| malformed(format!("{:.20} is no payload type", text.escape_debug().to_string())))
 }
 
 /// What `a=name:PT value` says of one payload type.
@@ -338,7 +357,8 @@ fn rtx_of(block: &Block<'_>, media: PayloadType) -> Result<Option<PayloadType>, 
             continue;
         }
         let rtx = parse_payload_type(number)?;
-        let is_rtx = of_payload_type(block, "rtpmap", rtx).any(|map| map.to_ascii_lowercase().starts_with("rtx/"));
+        let is_rtx =
+            of_payload_type(block, "rtpmap", rtx).any(|map| map.to_ascii_lowercase().starts_with("rtx/"));
         if is_rtx && !RTCP_CONFLICT.contains(&rtx.0) && rtx != media {
             return Ok(Some(rtx));
         }
@@ -393,9 +413,12 @@ fn rids(block: &Block<'_>) -> Result<Vec<Rid>, NegotiateError> {
         let name = alternatives.split(',').next().unwrap_or_default().trim_start_matches('~');
         let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         let rid = Token::new(name.as_bytes()).filter(|_| is_plain).map(Rid);
-        let rid = rid.ok_or_else(|| malformed("a=simulcast names a RID that is none, or has more than 16 bytes"))?;
+        let rid =
+            rid.ok_or_else(|| malformed("a=simulcast names a RID that is none, or has more than 16 bytes"))?;
         if rids.contains(&rid) || rids.len() >= ENCODINGS_PER_TRACK_MAX {
-            return Err(unacceptable(format!("a=simulcast repeats a RID or has more than {ENCODINGS_PER_TRACK_MAX}")));
+            return Err(unacceptable(format!(
+                "a=simulcast repeats a RID or has more than {ENCODINGS_PER_TRACK_MAX}"
+            )));
         }
         rids.push(rid);
     }

@@ -30,9 +30,21 @@ const SEALS: &str = "a packet is far below the limits of the cipher";
 /// One direction of SRTP or of SRTCP.
 #[derive(Debug)]
 pub(super) enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; NONCE_LEN] },
-    CounterMode { key: EncryptingKey, salt: [u8; CM_SALT_LEN], authentication: hmac::Key },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; NONCE_LEN],
+    },
+    /// Boxed: the state of an HMAC is large, and few peers need it.
+    CounterMode(Box<CounterMode>),
     Null,
+}
+
+/// The session keys of AES-CM with HMAC-SHA1.
+#[derive(Debug)]
+pub(super) struct CounterMode {
+    key: EncryptingKey,
+    salt: [u8; CM_SALT_LEN],
+    authentication: hmac::Key,
 }
 
 /// A packet to seal: header, payload and room for the tag.
@@ -52,7 +64,12 @@ pub(super) struct RtcpPacket<'a> {
 }
 
 impl Cipher {
-    pub(super) fn derive(profile: SrtpProfile, master_key: &[u8], master_salt: &[u8], labels: &Labels) -> Option<Self> {
+    pub(super) fn derive(
+        profile: SrtpProfile,
+        master_key: &[u8],
+        master_salt: &[u8],
+        labels: &Labels,
+    ) -> Option<Self> {
         let mut key = [0; 32];
         let key = &mut key[..profile.master_key_len()];
         derive(master_key, master_salt, labels.key, key)?;
@@ -81,20 +98,20 @@ impl Cipher {
     /// From session keys.
     pub(super) fn counter_mode(key: &[u8], salt: [u8; CM_SALT_LEN], authentication: &[u8]) -> Option<Self> {
         let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, authentication);
-        Some(Self::CounterMode { key: counter_mode_key(key)?, salt, authentication })
+        Some(Self::CounterMode(Box::new(CounterMode { key: counter_mode_key(key)?, salt, authentication })))
     }
 
     pub(super) fn tag_len(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG_LEN,
-            Self::CounterMode { .. } => SHA1_TAG_LEN,
+            Self::CounterMode(_) => SHA1_TAG_LEN,
             Self::Null => 0,
         }
     }
 
     pub(super) fn rtcp_index_len(&self) -> usize {
         match self {
-            Self::Gcm { .. } | Self::CounterMode { .. } => RTCP_INDEX_LEN,
+            Self::Gcm { .. } | Self::CounterMode(_) => RTCP_INDEX_LEN,
             Self::Null => 0,
         }
     }
@@ -109,7 +126,8 @@ impl Cipher {
                 let nonce = gcm_rtp_nonce(salt, ssrc, index);
                 key.seal_in_place_scatter(nonce, Aad::from(&*header), body, &[], tag).expect(SEALS);
             }
-            Self::CounterMode { key, salt, authentication } => {
+            Self::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 apply_key_stream(key, salt, ssrc, index, &mut bytes[header_len..body_end]);
                 let (message, tag) = bytes.split_at_mut(body_end);
                 tag.copy_from_slice(&sha1_tag(authentication, message, roc(index)));
@@ -133,7 +151,14 @@ impl Cipher {
 
     /// Opens into `plain`, which has exactly the length of the ciphertext. False if the tag is wrong.
     #[must_use]
-    pub(super) fn open_rtp(&self, packet: &[u8], header_len: usize, ssrc: Ssrc, index: u64, plain: &mut [u8]) -> bool {
+    pub(super) fn open_rtp(
+        &self,
+        packet: &[u8],
+        header_len: usize,
+        ssrc: Ssrc,
+        index: u64,
+        plain: &mut [u8],
+    ) -> bool {
         let (message, tag) = packet.split_at(packet.len() - self.tag_len());
         let (header, body) = message.split_at(header_len);
         match self {
@@ -141,8 +166,10 @@ impl Cipher {
                 let nonce = gcm_rtp_nonce(salt, ssrc, index);
                 key.open_separate_gather(nonce, Aad::from(header), body, tag, plain).is_ok()
             }
-            Self::CounterMode { key, salt, authentication } => {
-                let is_genuine = verify_slices_are_equal(&sha1_tag(authentication, message, roc(index)), tag).is_ok();
+            Self::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
+                let is_genuine =
+                    verify_slices_are_equal(&sha1_tag(authentication, message, roc(index)), tag).is_ok();
                 if is_genuine {
                     plain.copy_from_slice(body);
                     apply_key_stream(key, salt, ssrc, index, plain);
@@ -169,7 +196,8 @@ impl Cipher {
                 key.seal_in_place_scatter(nonce, Aad::from(aad), body, &[], tag).expect(SEALS);
                 index_word.copy_from_slice(&word);
             }
-            Self::CounterMode { key, salt, authentication } => {
+            Self::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 apply_key_stream(key, salt, ssrc, u64::from(index), &mut bytes[RTCP_HEADER_LEN..plain_len]);
                 let (message, trailer) = bytes.split_at_mut(plain_len);
                 trailer[..RTCP_INDEX_LEN].copy_from_slice(&word);
@@ -183,7 +211,7 @@ impl Cipher {
     pub(super) fn rtcp_index_word(&self, packet: &[u8]) -> Option<u32> {
         let at = match self {
             Self::Gcm { .. } => packet.len() - RTCP_INDEX_LEN,
-            Self::CounterMode { .. } => packet.len() - SHA1_TAG_LEN - RTCP_INDEX_LEN,
+            Self::CounterMode(_) => packet.len() - SHA1_TAG_LEN - RTCP_INDEX_LEN,
             Self::Null => return None,
         };
         Some(super::read_u32(packet, at))
@@ -203,7 +231,8 @@ impl Cipher {
                 let aad = Aad::from(gcm_rtcp_aad(header, word.to_be_bytes()));
                 key.open_separate_gather(nonce, aad, body, &trailer[..GCM_TAG_LEN], plain_body).is_ok()
             }
-            Self::CounterMode { key, salt, authentication } => {
+            Self::CounterMode(keys) => {
+                let CounterMode { key, salt, authentication } = &**keys;
                 let expected = sha1_tag(authentication, message, word.to_be_bytes());
                 let is_genuine = verify_slices_are_equal(&expected, &trailer[RTCP_INDEX_LEN..]).is_ok();
                 if is_genuine {

@@ -28,7 +28,9 @@ pub(super) fn derive(master_key: &[u8], master_salt: &[u8], label: u8, out: &mut
     block[..master_salt.len()].copy_from_slice(master_salt);
     block[7] ^= label;
     out.fill(0);
-    counter_mode_key(master_key)?.less_safe_encrypt(out, EncryptionContext::Iv128(FixedLength::from(block))).ok()?;
+    counter_mode_key(master_key)?
+        .less_safe_encrypt(out, EncryptionContext::Iv128(FixedLength::from(block)))
+        .ok()?;
     Some(())
 }
 

@@ -82,7 +82,9 @@ mod tests {
         assert!(window.is_new(5_000 - (REPLAY_WINDOW_LEN as u64 - 1)));
         assert!(!window.is_new(5_000 - REPLAY_WINDOW_LEN as u64));
         window.accept(5_003);
-        assert!(window.is_new(5_001) && window.is_new(5_002) && !window.is_new(5_003) && !window.is_new(5_000));
+        assert!(
+            window.is_new(5_001) && window.is_new(5_002) && !window.is_new(5_003) && !window.is_new(5_000)
+        );
         window.accept(5_001);
         assert!(!window.is_new(5_001));
         window.accept(5_003 + 10 * REPLAY_WINDOW_LEN as u64);

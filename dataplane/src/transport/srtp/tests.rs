@@ -98,10 +98,8 @@ fn aes_256_gcm_seals_and_opens_as_rfc_7714_section_16_2_says() {
 
 #[test]
 fn srtcp_is_sealed_and_opened_as_rfc_7714_section_17_1_says() {
-    let sealed = hex(
-        "81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda\
-         4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5abf87245d9eade800005d4",
-    );
+    let sealed = hex("81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda\
+         4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5abf87245d9eade800005d4");
     let (mut sealer, mut opener) = gcm(16);
     sealer.rtcp_index = 0x5d4;
     let plain = hex(SENDER_REPORT);
@@ -145,7 +143,9 @@ fn counter_mode_makes_the_key_stream_of_rfc_3711_appendix_b_2() {
     assert_eq!(sealer.seal_rtp(&mut packet, 12, 48, Ssrc(0), 0), packet.len());
     assert_eq!(
         packet[12..60],
-        hex("e03ead0935c95e80e166b16dd92b4eb4d23513162b02d0f72a43a2fe4a5f97ab41e95b3bb0a2e8dd477901e4fca894c0")
+        hex(
+            "e03ead0935c95e80e166b16dd92b4eb4d23513162b02d0f72a43a2fe4a5f97ab41e95b3bb0a2e8dd477901e4fca894c0"
+        )
     );
 }
 
@@ -176,7 +176,11 @@ fn the_rollover_counter_survives_loss_reordering_and_two_wraps() {
     for profile in SrtpProfile::ALL {
         let (client, mut server) = pair(profile);
         let mut check = |index: u64, expected: Result<u64, DropReason>| {
-            assert_eq!(open(&mut server.opener, &seal(&client.sealer, SSRC, index)), expected, "{profile:?} {index}");
+            assert_eq!(
+                open(&mut server.opener, &seal(&client.sealer, SSRC, index)),
+                expected,
+                "{profile:?} {index}"
+            );
         };
         for index in [65_530, 65_533, 65_537, 65_535, 65_534, 65_536, 65_540] {
             check(index, Ok(index));

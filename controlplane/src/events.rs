@@ -1,0 +1,58 @@
+//! Carries what shards say to the service, and keeps the house: empty rooms, forgotten rate buckets,
+//! stalled shards.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use dataplane::shard::Wake;
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+use crate::api::rate::RateLimit;
+use crate::limits::HOUSEKEEPING_INTERVAL;
+use crate::service::Service;
+
+/// What a shard calls when an event waits, and what the pump waits for.
+pub fn doorbell() -> (Wake, Arc<Notify>) {
+    let bell = Arc::new(Notify::new());
+    let ring = Arc::clone(&bell);
+    (Arc::new(move || ring.notify_one()), bell)
+}
+
+/// Runs until it is aborted.
+pub async fn pump(service: Arc<Service>, bell: Arc<Notify>) {
+    loop {
+        bell.notified().await;
+        for shard in service.shards().iter() {
+            while let Some(event) = shard.poll_event() {
+                service.handle_event(&event);
+            }
+        }
+    }
+}
+
+/// Runs until it is aborted.
+pub async fn keep_house(service: Arc<Service>, rate: Arc<RateLimit>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut dropped: Vec<u64> = vec![0; service.shards().count()];
+    loop {
+        ticks.tick().await;
+        service.expire(Instant::now());
+        rate.forget_idle();
+        service.shards().probe().await;
+        let counts: Vec<_> = service
+            .shards()
+            .iter()
+            .map(|shard| (shard.id(), shard.counters().events_dropped_total.load(Relaxed)))
+            .collect();
+        for (before, (shard, now)) in dropped.iter_mut().zip(counts) {
+            if std::mem::replace(before, now) != now {
+                tracing::warn!(shard = shard.0, "events were dropped; reading the state again");
+                service.reread(shard).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The live state of rooms and sessions, as the API shows it.
+#![forbid(unsafe_code)]
+
+use dataplane::command::{Command, EncodingReport, Reply, TrackReport};
+use dataplane::transport::negotiate::PeerRole;
+use serde::Serialize;
+
+use super::name::{RoomName, SessionId};
+use super::rooms::{CodecProblem, Room, RoomTrack, kind_name};
+use super::{Error, Service};
+use crate::limits::ROOMS_DESCRIBED_MAX;
+use crate::shards::Pending;
+
+/// A room.
+#[derive(Clone, Debug, Serialize)]
+pub struct RoomView {
+    /// Its name.
+    pub name: String,
+    /// `broadcast`: one publisher, many subscribers.
+    pub kind: &'static str,
+    /// The shard that it is on.
+    pub shard: u16,
+    /// Its publisher, or null.
+    pub publisher: Option<PublisherView>,
+    /// How many subscribers it has, those that are still connecting included.
+    pub subscribers: usize,
+    /// Its tracks.
+    pub tracks: Vec<TrackView>,
+    /// What keeps subscribers from seeing it; each problem once.
+    pub problems: Vec<ProblemView>,
+}
+
+/// The publisher of a room.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PublisherView {
+    /// Whether its ICE and DTLS are done.
+    pub connected: bool,
+}
+
+/// A track of a room.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrackView {
+    /// `audio` or `video`.
+    pub kind: &'static str,
+    /// The codec that flows, or null.
+    pub codec: Option<&'static str>,
+    /// Bits per second over all encodings.
+    pub bitrate_bps: u64,
+    /// How many subscriptions it has.
+    pub subscriptions: usize,
+    /// Its encodings, best first.
+    pub encodings: Vec<EncodingView>,
+}
+
+/// An encoding of a track.
+#[derive(Clone, Debug, Serialize)]
+pub struct EncodingView {
+    /// Its RID in simulcast, or null.
+    pub rid: Option<String>,
+    /// Whether packets come.
+    pub flowing: bool,
+    /// Bits per second over the last second.
+    pub bitrate_bps: u64,
+    /// Pixels, where the codec shows them.
+    pub width: Option<u16>,
+    /// Pixels, where the codec shows them.
+    pub height: Option<u16>,
+    /// Packets received.
+    pub packets_received: u64,
+    /// Packets lost and never recovered.
+    pub packets_lost: u64,
+}
+
+/// A session, for whoever holds its name.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionView {
+    /// Its room.
+    pub room: String,
+    /// `publisher` or `subscriber`.
+    pub role: &'static str,
+    /// `connecting` or `connected`.
+    pub state: &'static str,
+    /// What keeps it from working.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemView>,
+    /// Round-trip time, milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// The SRTP profile in use.
+    pub srtp_profile: Option<&'static str>,
+    /// RTP packets received from the peer.
+    pub packets_received: u64,
+    /// RTP packets sent to the peer.
+    pub packets_sent: u64,
+    /// Fraction lost that the peer reported last, 0 to 1.
+    pub fraction_lost: f64,
+}
+
+/// A problem of a session that was accepted, in the members of RFC 9457.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProblemView {
+    /// `codec_not_supported`.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub title: &'static str,
+    /// What is wrong with this session, for people.
+    pub detail: String,
+    /// The codec that the publisher sends.
+    pub codec: &'static str,
+    /// `audio` or `video`.
+    pub kind: &'static str,
+    /// The codecs that the viewer offered, of those that the server forwards.
+    pub offered: Vec<&'static str>,
+}
+
+impl From<&CodecProblem> for ProblemView {
+    fn from(problem: &CodecProblem) -> Self {
+        Self {
+            code: "codec_not_supported",
+            title: "This viewer cannot decode what is published",
+            detail: problem.to_string(),
+            codec: problem.codec.name(),
+            kind: kind_name(problem.kind),
+            offered: problem.offered.iter().map(|codec| codec.name()).collect(),
+        }
+    }
+}
+
+impl Service {
+    /// Every room, by name. The first [`ROOMS_DESCRIBED_MAX`] are shown with the figures of their tracks.
+    pub async fn rooms_view(&self) -> Vec<RoomView> {
+        let mut names: Vec<RoomName> = self.rooms().rooms().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        let mut views = Vec::with_capacity(names.len());
+        for (index, name) in names.into_iter().enumerate() {
+            views.extend(self.describe(&name, index < ROOMS_DESCRIBED_MAX).await);
+        }
+        views
+    }
+
+    /// One room.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRoom`].
+    pub async fn room_view(&self, name: &RoomName) -> Result<RoomView, Error> {
+        self.describe(name, true).await.ok_or_else(|| Error::UnknownRoom(name.clone()))
+    }
+
+    async fn describe(&self, name: &RoomName, with_figures: bool) -> Option<RoomView> {
+        let (mut view, tracks) = {
+            let rooms = self.rooms();
+            let room = rooms.room(name)?;
+            let is_connected = |id| rooms.session(id).is_some_and(|session| session.is_connected);
+            let publisher = room.publisher.map(|id| PublisherView { connected: is_connected(id) });
+            let mut problems: Vec<ProblemView> = Vec::new();
+            for (_, session) in rooms.sessions().filter(|(_, session)| session.room == *name) {
+                let problem = session.problem.as_ref().map(|(_, problem)| ProblemView::from(problem));
+                problems.extend(problem.filter(|problem| !problems.contains(problem)));
+            }
+            (self.frame(name, room, publisher, problems), self.ask(room, with_figures))
+        };
+        for (track, asked) in tracks {
+            let report = match asked {
+                Some(pending) => pending.reply().await.ok(),
+                None => None,
+            };
+            view.tracks.push(match report {
+                Some(Reply::Track(report)) => TrackView::new(&track, &report),
+                _ => TrackView::bare(&track),
+            });
+        }
+        Some(view)
+    }
+
+    fn frame(
+        &self,
+        name: &RoomName,
+        room: &Room,
+        publisher: Option<PublisherView>,
+        problems: Vec<ProblemView>,
+    ) -> RoomView {
+        RoomView {
+            name: name.as_str().to_owned(),
+            kind: "broadcast",
+            shard: room.shard.0,
+            publisher,
+            subscribers: room.subscriber_count,
+            tracks: Vec::new(),
+            problems,
+        }
+    }
+
+    /// Asks the shard for every track at once, so that the answers are awaited together.
+    fn ask(&self, room: &Room, with_figures: bool) -> Vec<(RoomTrack, Option<Pending>)> {
+        let ask = |track: &RoomTrack| {
+            let command = Command::DescribeTrack { track: track.id };
+            with_figures.then(|| self.shards.send(room.shard, command).ok()).flatten()
+        };
+        room.tracks.iter().map(|track| (track.clone(), ask(track))).collect()
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownSession`].
+    pub async fn session_view(&self, id: SessionId) -> Result<SessionView, Error> {
+        let session = self.session(id, None)?;
+        let command = Command::DescribeTransport { id: session.transport };
+        let report = match self.shards.call(session.shard, command).await {
+            Ok(Reply::Transport(report)) => Some(report),
+            _ => None,
+        };
+        let role = match session.role {
+            PeerRole::Publisher => "publisher",
+            PeerRole::Subscriber => "subscriber",
+        };
+        Ok(SessionView {
+            room: session.room.as_str().to_owned(),
+            role,
+            state: if session.is_connected { "connected" } else { "connecting" },
+            problem: session.problem.as_ref().map(|(_, problem)| ProblemView::from(problem)),
+            round_trip_ms: report.as_ref().and_then(|report| report.round_trip_ms),
+            srtp_profile: report.as_ref().and_then(|report| report.srtp_profile),
+            packets_received: report.as_ref().map_or(0, |report| report.packets_received),
+            packets_sent: report.as_ref().map_or(0, |report| report.packets_sent),
+            fraction_lost: report.as_ref().map_or(0.0, |report| report.fraction_lost),
+        })
+    }
+}
+
+impl TrackView {
+    fn new(track: &RoomTrack, report: &TrackReport) -> Self {
+        Self {
+            codec: track.codec.or(report.codec).map(|codec| codec.name()),
+            bitrate_bps: report.encodings.iter().map(|encoding| encoding.bitrate_bps).sum(),
+            subscriptions: report.subscription_count,
+            encodings: report.encodings.iter().map(EncodingView::from).collect(),
+            ..Self::bare(track)
+        }
+    }
+
+    fn bare(track: &RoomTrack) -> Self {
+        Self {
+            kind: kind_name(track.kind),
+            codec: track.codec.map(|codec| codec.name()),
+            bitrate_bps: 0,
+            subscriptions: 0,
+            encodings: Vec::new(),
+        }
+    }
+}
+
+impl From<&EncodingReport> for EncodingView {
+    fn from(report: &EncodingReport) -> Self {
+        Self {
+            rid: report.rid.clone(),
+            flowing: report.is_flowing,
+            bitrate_bps: report.bitrate_bps,
+            width: report.size.map(|(width, _)| width),
+            height: report.size.map(|(_, height)| height),
+            packets_received: report.packets_received,
+            packets_lost: report.packets_lost,
+        }
+    }
+}
+
+/// How many there are of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Population {
+    /// Rooms, those that linger empty included.
+    pub rooms: usize,
+    /// Publishers.
+    pub publishers: usize,
+    /// Subscribers.
+    pub subscribers: usize,
+}
+
+impl Service {
+    /// How many there are of everything, now.
+    pub fn population(&self) -> Population {
+        let rooms = self.rooms();
+        Population {
+            rooms: rooms.rooms().count(),
+            publishers: rooms.count(PeerRole::Publisher),
+            subscribers: rooms.count(PeerRole::Subscriber),
+        }
+    }
+}

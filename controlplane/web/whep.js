@@ -1,0 +1,32 @@
+// Plays by WHEP: two audio and two video sections, so that a screen may join the camera later.
+//
+// The session belongs to the room and not to its publisher: when the publisher goes and comes back,
+// the same tracks flow again and nothing has to be done here.
+
+import { Problem } from "./api.js";
+import { Session } from "./session.js";
+
+/** Slots in the order of the offer: what a publisher fills first comes first. */
+const SECTIONS = ["audio", "video", "audio", "video"];
+
+export class WhepSession extends Session {
+  /** `onTracks` gets `{audio: [track, track], video: [track, track]}` of each new connection. */
+  constructor(room, onTracks) {
+    super(new URL(`/whep/${encodeURIComponent(room)}`, location.href).href);
+    this.onTracks = onTracks;
+  }
+
+  prepare(connection) {
+    const tracks = { audio: [], video: [] };
+    for (const kind of SECTIONS) {
+      const { receiver } = connection.addTransceiver(kind, { direction: "recvonly" });
+      tracks[kind].push(receiver.track);
+    }
+    this.onTracks(tracks);
+  }
+
+  /** A server may be set to refuse a viewer while nobody publishes. */
+  isWaiting(error) {
+    return error instanceof Problem && error.status === 409;
+  }
+}

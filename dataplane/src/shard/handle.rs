@@ -1,0 +1,204 @@
+//! A running shard as the control plane sees it: commands in, events and figures out, never a wait.
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use hdrhistogram::Histogram;
+
+use crate::command::{Command, Envelope, Event, Reply};
+use crate::counters::{Counters, add};
+use crate::engine::{Engine, EngineConfig};
+use crate::id::ShardId;
+use crate::limits::TRAIN_SEGMENTS_MAX;
+use crate::mmsg::socket::SocketFacts;
+use crate::mmsg::system::EventFd;
+use crate::mmsg::{Mmsg, Surroundings};
+use crate::shard::backend::Backend;
+use crate::shard::shared::Shared;
+use crate::shard::turn::Turn;
+use crate::shard::worker::Worker;
+use crate::shard::{MailboxFull, ShardConfig, Wake, affinity, clock};
+
+/// A running shard, as the control plane sees it. Cheap to clone; the last one that goes stops the shard.
+#[derive(Clone)]
+pub struct ShardHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: ShardId,
+    addresses: Vec<SocketAddr>,
+    sockets: Vec<SocketFacts>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl ShardHandle {
+    /// Binds the sockets and starts the thread. Errors name the address that could not be bound.
+    pub fn start(config: ShardConfig, wake: Wake) -> io::Result<Self> {
+        Self::start_with(config, wake, Engine::new)
+    }
+
+    /// As [`ShardHandle::start`], with an engine of the caller's: it is made on the shard's thread.
+    pub fn start_with<T: Turn>(
+        config: ShardConfig,
+        wake: Wake,
+        make_engine: impl FnOnce(EngineConfig, Arc<Counters>) -> T + Send + 'static,
+    ) -> io::Result<Self> {
+        let wake_fd = Arc::new(EventFd::new()?);
+        let shared = Arc::new(Shared::new(Arc::clone(&wake_fd), clock::now()));
+        let surroundings = Surroundings {
+            wake: wake_fd,
+            counters: Arc::clone(&shared.counters),
+            figures: Arc::clone(&shared.figures),
+            clock: clock::now,
+        };
+        let backend = Mmsg::open(&config.listen, config.port, surroundings)?;
+        let sockets = backend.socket_facts();
+        let id = config.id;
+        let thread = thread::Builder::new().name(format!("shard-{}", id.0)).spawn({
+            let shared = Arc::clone(&shared);
+            move || run_thread(&config, make_engine, backend, &shared, &wake)
+        })?;
+        let addresses = sockets.iter().map(|facts| facts.address).collect();
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { inner: Arc::new(Inner { id, addresses, sockets, shared, thread }) })
+    }
+
+    /// Which shard it is.
+    pub fn id(&self) -> ShardId {
+        self.inner.id
+    }
+
+    /// The bound addresses, with the port that the kernel chose.
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.inner.addresses
+    }
+
+    /// What start-up tells about each socket: its address and the buffers that the kernel granted.
+    pub fn sockets(&self) -> &[SocketFacts] {
+        &self.inner.sockets
+    }
+
+    /// Puts a command into the mailbox: never waits. The receiver is cancelled if the shard is not running.
+    pub fn try_call(&self, command: Command) -> Result<oneshot::Receiver<Reply>, MailboxFull> {
+        let (reply, receiver) = oneshot::channel();
+        let shared = &self.inner.shared;
+        let pushed = shared.mailbox.try_push(Envelope { command, reply });
+        if !shared.is_running() {
+            // The thread empties the mailbox as it ends; this one may have come later.
+            shared.refuse_commands();
+            return Ok(receiver);
+        }
+        pushed.map(|()| receiver).map_err(|_| MailboxFull)
+    }
+
+    /// The next thing the shard has to say.
+    pub fn poll_event(&self) -> Option<Event> {
+        self.inner.shared.events.pop()
+    }
+
+    /// What the shard counts.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.shared.counters
+    }
+
+    /// Forwarding latency since start, nanoseconds: from the kernel's receive time of a packet to the end
+    /// of the send that carried it.
+    pub fn latency(&self) -> Histogram<u64> {
+        self.inner.shared.figures.latency()
+    }
+
+    /// How many sends carried 0, 1, ... [`TRAIN_SEGMENTS_MAX`] datagrams, since start.
+    pub fn train_lengths(&self) -> [u64; TRAIN_SEGMENTS_MAX + 1] {
+        self.inner.shared.figures.train_lengths()
+    }
+
+    /// User and system CPU time of the shard's thread so far, nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        self.inner.shared.cpu_ns()
+    }
+
+    /// Whether the thread runs: not after a stop, a panic or a failure of its backend.
+    pub fn is_running(&self) -> bool {
+        self.inner.shared.is_running()
+    }
+
+    /// How long the current turn has lasted; zero while the shard waits. A healthy turn takes well below a
+    /// millisecond: one of 250 ms is a stall worth a report.
+    pub fn turn_age(&self) -> Duration {
+        self.inner.shared.turn_age(clock::now())
+    }
+
+    /// Ends the thread after the current turn and waits for it. Commands that were called before are done,
+    /// and what they send is sent. From the shard's own thread (in [`Wake`]) it does not wait.
+    pub fn stop(&self) {
+        self.inner.stop();
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.shared.ask_to_stop();
+        // The lock is not held while waiting, and a second stop finds nothing to wait for.
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
+            // The thread catches its own panics, so there is no result to look at.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run_thread<T: Turn>(
+    config: &ShardConfig,
+    make_engine: impl FnOnce(EngineConfig, Arc<Counters>) -> T,
+    backend: impl Backend,
+    shared: &Arc<Shared>,
+    wake: &Wake,
+) {
+    let shard = config.id.0;
+    shared.enter_thread();
+    if let Some(cpu) = config.cpu
+        && let Err(error) = affinity::pin_current_thread(cpu)
+    {
+        tracing::warn!(shard, cpu, %error, "the shard is not pinned to its CPU");
+    }
+    // An engine contains the panics of its transports (D14). One that gets here has left it in an unknown
+    // state: the shard ends, the process and the other shards go on.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let engine_config =
+            EngineConfig { shard: config.id, seed: config.seed, wall_clock: clock::wall_clock() };
+        let engine = make_engine(engine_config, Arc::clone(&shared.counters));
+        Worker { engine, backend, shared: Arc::clone(shared), wake: Arc::clone(wake) }.run()
+    }));
+    match outcome {
+        Ok(Ok(())) => tracing::debug!(shard, "the shard has stopped"),
+        Ok(Err(error)) => tracing::error!(shard, %error, "THE SHARD HAS ENDED: it cannot wait any more"),
+        Err(panic) => {
+            add(&shared.counters.panics_total, 1);
+            let message = panic_message(&*panic);
+            tracing::error!(shard, message, "THE SHARD HAS ENDED: a panic escaped its engine");
+        }
+    }
+    shared.leave_thread();
+    // Whoever listens for events learns that there will be no more. It may panic; nobody is left to hurt.
+    let _ = catch_unwind(AssertUnwindSafe(|| wake()));
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

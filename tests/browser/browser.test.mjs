@@ -1,0 +1,25 @@
+// The browser tests, one after another: the machine that measures is the machine that is measured.
+
+import { mkdirSync } from "node:fs";
+import { after, before } from "node:test";
+
+import { startBrowser } from "./chromium.mjs";
+import { mediaTests } from "./media.mjs";
+import { pageTests } from "./pages.mjs";
+import { ARTIFACTS, startServer } from "./server.mjs";
+
+const world = {};
+
+before(async () => {
+  mkdirSync(ARTIFACTS, { recursive: true });
+  world.server = await startServer();
+  Object.assign(world, await startBrowser());
+});
+
+after(async () => {
+  await world.close?.();
+  await world.server?.stop();
+});
+
+mediaTests(world);
+pageTests(world);

@@ -1,0 +1,100 @@
+// Starts the server under test on free loopback ports, and ends it by its process id.
+
+import { spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const WORKSPACE = fileURLToPath(new URL("../..", import.meta.url));
+export const ARTIFACTS = join(WORKSPACE, "tests/artifacts");
+const SHARDS = 2;
+const READY_MS_MAX = 15_000;
+/** The server promises to end its sessions within 5 s. */
+const STOP_MS_MAX = 7_000;
+
+/** Starts a server. Resolves with `{url, pid, stop()}` once `/readyz` says yes. */
+export async function startServer(extra = {}) {
+  const data = await mkdtemp(join(tmpdir(), "sluice-browser-"));
+  const port = await freeTcpPort();
+  const log = await open(join(ARTIFACTS, "browser-server.log"), "a");
+  const child = spawn(process.env.SLUICE_BIN ?? join(WORKSPACE, "target/debug/sluice"), [], {
+    env: {
+      ...process.env,
+      SLUICE_HTTP_LISTEN: `127.0.0.1:${port}`,
+      SLUICE_RTC_LISTEN: "127.0.0.1",
+      SLUICE_RTC_PORT: String(await freeUdpPorts(SHARDS)),
+      SLUICE_SHARDS: String(SHARDS),
+      SLUICE_DATA_DIR: data,
+      ...extra,
+    },
+    stdio: ["ignore", log.fd, log.fd],
+  });
+  const exit = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
+  child.once("error", () => {});
+  const url = `http://127.0.0.1:${port}`;
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+    const end = child.pid === undefined ? { code: null } : await exit;
+    clearTimeout(timer);
+    await log.close();
+    await rm(data, { recursive: true, force: true });
+    return end;
+  };
+  try {
+    await untilReady(url, exit);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url, pid: child.pid, stop };
+}
+
+async function untilReady(url, exit) {
+  const deadline = Date.now() + READY_MS_MAX;
+  let ended = null;
+  exit.then((end) => (ended = end));
+  while (Date.now() < deadline) {
+    if (ended) throw new Error(`the server ended at start: ${JSON.stringify(ended)}, see browser-server.log`);
+    const ready = await fetch(`${url}/readyz`).catch(() => null);
+    if (ready?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("the server was not ready in time, see browser-server.log");
+}
+
+function freeTcpPort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** The first of `count` free ports in a row: shard i binds base + i. */
+async function freeUdpPorts(count) {
+  for (;;) {
+    const first = await bindUdp(0);
+    const base = first.address().port;
+    const rest = await Promise.allSettled(
+      Array.from({ length: count - 1 }, (_, index) => bindUdp(base + 1 + index)),
+    );
+    first.close();
+    rest.forEach((result) => result.value?.close());
+    if (rest.every((result) => result.status === "fulfilled")) return base;
+  }
+}
+
+function bindUdp(port) {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket("udp4");
+    socket.once("error", reject);
+    socket.bind(port, "127.0.0.1", () => resolve(socket));
+  });
+}
