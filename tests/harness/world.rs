@@ -142,6 +142,8 @@ impl<C: Client> World<C> {
     /// Lets the world run.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
+        // What a test told a client to do leaves now, not at the next event.
+        self.step();
         while let Some(next) = self.next_instant().filter(|next| *next <= end) {
             self.now = next.max(self.now);
             self.step();
@@ -152,6 +154,7 @@ impl<C: Client> World<C> {
     /// Lets the world run until `is_done`, for at most `limit`. Says whether it was done.
     pub fn run_until(&mut self, limit: Duration, is_done: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
+        self.step();
         while !is_done(self) {
             let Some(next) = self.next_instant().filter(|next| *next <= end) else { return false };
             self.now = next.max(self.now);

@@ -7,9 +7,10 @@ use hdrhistogram::Histogram;
 use reqwest::Url;
 use str0m::media::Direction;
 
-use super::client::{Client, Told, Toolkit};
+use super::client::{Client, Toolkit};
 use super::payload::PayloadShape;
 use super::seen::Seen;
+use super::session::Told;
 use super::signalling::Signalling;
 use super::socket::{Poller, Receiver};
 use super::{Stage, wall_ns};
@@ -27,6 +28,8 @@ const LATENCY_NS_MAX: u64 = 60_000_000_000;
 /// All subscribers of a run.
 pub(crate) struct Audience {
     members: Vec<Member>,
+    /// When each member has something to do. Apart from the members, because it is walked at every look.
+    deadlines: Vec<Instant>,
     poller: Poller,
     receiver: Receiver,
     shape: PayloadShape,
@@ -51,7 +54,7 @@ pub(crate) struct Heard {
     pub(crate) packets: u64,
     /// Packets of the window that a subscriber got again.
     pub(crate) duplicates: u64,
-    /// Packets that were opened and did not hold what was sent.
+    /// Packets that did not open, or did not hold what was sent.
     pub(crate) damaged: u64,
     /// RTCP datagrams that the audience sent during the window.
     pub(crate) rtcp_sent: u64,
@@ -63,6 +66,7 @@ impl Audience {
         let histogram = || Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("the bounds are valid");
         Ok(Self {
             members: Vec::new(),
+            deadlines: Vec::new(),
             poller: Poller::new().or_fail("epoll", "")?,
             receiver: Receiver::new(),
             shape: PayloadShape::new(),
@@ -88,6 +92,7 @@ impl Audience {
         let accepted = signalling.post(url, offer)?;
         client.accept(&accepted.answer)?;
         self.poller.add(client.socket(), self.members.len()).or_fail("epoll", "")?;
+        self.deadlines.push(client.deadline());
         self.members.push(Member { client, session: accepted.session, seen: Seen::default(), drops: 0 });
         self.attend(&Stage::new())
     }
@@ -132,22 +137,24 @@ impl Audience {
     /// Receives what waits, and does what is due.
     fn attend(&mut self, stage: &Stage) -> Result<(), Failure> {
         let now = Instant::now();
-        let Self { members, poller, receiver, shape, heard } = self;
+        let Self { members, deadlines, poller, receiver, shape, heard } = self;
         for number in poller.ready().or_fail("epoll", "")? {
             let Member { client, seen, drops, .. } = &mut members[number];
-            let rtcp_sent_before = client.rtcp_sent;
-            let told = client.receive(receiver, now, &mut |told| {
-                if let Told::Payload { bytes, received_ns } = told {
-                    heard.take(shape, bytes, received_ns, seen, stage);
-                }
+            let told = client.receive(receiver, now, &mut |told| match told {
+                Told::Payload { bytes, received_ns } => heard.take(shape, bytes, received_ns, seen, stage),
+                Told::Refused => heard.damaged += 1,
+                Told::KeyframeWanted | Told::PacketsWanted(_) => {}
             })?;
             *drops = told.unwrap_or(*drops);
-            heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
+            deadlines[number] = client.deadline();
         }
-        for Member { client, .. } in members.iter_mut().filter(|member| member.client.deadline() <= now) {
-            let rtcp_sent_before = client.rtcp_sent;
-            client.expire(now, &mut |_| {});
-            heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
+        for (Member { client, .. }, deadline) in members.iter_mut().zip(deadlines) {
+            if *deadline <= now {
+                let rtcp_sent_before = client.rtcp_sent;
+                client.expire(now);
+                heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
+                *deadline = client.deadline();
+            }
         }
         Ok(())
     }

@@ -1,25 +1,27 @@
-//! One WebRTC client: a full (not lite) ICE agent, DTLS, and SRTP.
+//! One WebRTC client: a full (not lite) ICE agent and DTLS by str0m, everything else by [`Session`].
 //!
-//! It answers for what a browser would do on its own: connectivity checks, transport feedback every
-//! 50 ms, receiver reports every second.
+//! str0m never sees SRTP and never sends any: two senders under one key would use a nonce twice.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::id::{PayloadType, Ssrc};
+use dataplane::time::NtpTime;
+use dataplane::transport::dtls::{self, Slot};
+use dataplane::wire::classify::{Protocol as Kind, classify};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::config::DtlsCert;
 use str0m::crypto::CryptoProvider;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
-use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use str0m::rtp::Extension;
+use str0m::{Candidate, Input, Output, Rtc, RtcConfig};
 
+use super::session::{DATAGRAM_SIZE_BYTES_MAX, Session, Terms, Told};
 use super::socket::{self, Datagram, Receiver};
+use super::wall_ns;
 use crate::failure::{Failure, OrFail};
-
-/// Time between two receiver reports.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all clients share: making a certificate for each would only heat the room.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ pub(crate) struct Toolkit {
 impl Toolkit {
     /// Prepares clients that talk to a server from `ip`.
     pub(crate) fn new(ip: IpAddr) -> Result<Self, Failure> {
-        let crypto = Arc::new(str0m_aws_lc_rs::default_provider());
+        let crypto = dtls::crypto_provider().or_fail("DTLS could not be configured", "")?;
         let certificate = crypto
             .dtls_provider
             .generate_certificate()
@@ -42,23 +44,19 @@ impl Toolkit {
     }
 }
 
-/// What a client tells its owner.
-#[derive(Debug)]
-pub(crate) enum Told<'a> {
-    /// The payload of an RTP packet that was opened, and when the kernel received it, ns since 1970.
-    Payload { bytes: &'a [u8], received_ns: u64 },
-    /// The server wants a keyframe.
-    KeyframeWanted,
-}
-
 /// One client.
 pub(crate) struct Client {
-    rtc: Rtc,
+    /// 10 KB, used for ICE only once media flows, so it shall not lie between what is used for each packet.
+    rtc: Box<Rtc>,
+    slot: Slot,
     socket: Arc<UdpSocket>,
     local: SocketAddr,
+    /// Where DTLS goes to, and so SRTP.
+    remote: SocketAddr,
     mid: Mid,
     pending: Option<SdpPendingOffer>,
     deadline: Instant,
+    session: Option<Session>,
     /// RTCP datagrams sent so far.
     pub(crate) rtcp_sent: u64,
 }
@@ -73,20 +71,29 @@ impl Client {
         let remedy = "raise the limit of open files (ulimit -n) or take fewer subscribers";
         let socket = socket::bind(toolkit.ip).or_fail("no socket for a client", remedy)?;
         let local = socket.local_addr().or_fail("no socket for a client", remedy)?;
-        let mut rtc = RtcConfig::new()
+        let config = RtcConfig::new()
             .set_crypto_provider(Arc::clone(&toolkit.crypto))
             .set_dtls_cert(toolkit.certificate.clone())
             .set_rtp_mode(true)
-            .set_rtcp_report_interval_video(REPORT_INTERVAL)
             .clear_codecs()
-            .enable_vp8(true)
-            .build(now);
+            .enable_vp8(true);
+        let (mut rtc, slot) = dtls::capturing(|| config.build(now));
         rtc.add_local_candidate(Candidate::host(local, "udp").or_fail("no candidate for a client", "")?);
         let mut change = rtc.sdp_api();
         let mid = change.add_media(MediaKind::Video, direction, None, None, None);
         let (offer, pending) = change.apply().expect("a section was added");
-        let socket = Arc::new(socket);
-        let client = Self { rtc, socket, local, mid, pending: Some(pending), deadline: now, rtcp_sent: 0 };
+        let client = Self {
+            rtc: Box::new(rtc),
+            slot,
+            socket: Arc::new(socket),
+            local,
+            remote: local,
+            mid,
+            pending: Some(pending),
+            deadline: now,
+            session: None,
+            rtcp_sent: 0,
+        };
         Ok((client, offer.to_sdp_string()))
     }
 
@@ -98,9 +105,9 @@ impl Client {
         self.rtc.sdp_api().accept_answer(pending, answer).or_fail("the SDP answer", remedy)
     }
 
-    /// Whether ICE and DTLS are done.
+    /// Whether ICE and DTLS are done and there are keys.
     pub(crate) fn is_connected(&self) -> bool {
-        self.rtc.is_connected()
+        self.session.is_some() && self.rtc.is_connected()
     }
 
     /// Whether the connection has not failed.
@@ -115,7 +122,8 @@ impl Client {
 
     /// When [`Client::expire`] is due.
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+        let session = self.session.as_ref().map(Session::deadline);
+        session.map_or(self.deadline, |deadline| deadline.min(self.deadline))
     }
 
     /// Handles every datagram that waits on the socket; what the socket has dropped so far, if known.
@@ -126,73 +134,96 @@ impl Client {
         tell: &mut impl FnMut(Told<'_>),
     ) -> Result<Option<u32>, Failure> {
         let socket = Arc::clone(&self.socket);
-        receiver
-            .receive(&socket, |datagram| self.handle(datagram, now, tell))
-            .or_fail("receiving from the server", "")
+        let received = receiver.receive(&socket, |datagram| self.handle(datagram, now, tell));
+        received.or_fail("receiving from the server", "")
     }
 
     fn handle(&mut self, datagram: Datagram<'_>, now: Instant, tell: &mut impl FnMut(Told<'_>)) {
-        let received = Receive::new(Protocol::Udp, datagram.source, self.local, datagram.bytes);
-        if let Ok(received) = received
-            && self.rtc.handle_input(Input::Receive(now, received)).is_ok()
-        {
-            self.drain(datagram.received_ns, tell);
+        let bytes = datagram.bytes;
+        match (classify(bytes), &mut self.session) {
+            (Ok(Kind::Rtp), Some(session)) => session.handle_rtp(bytes, datagram.received_ns, tell),
+            (Ok(Kind::Rtcp), Some(session)) => session.handle_rtcp(bytes, now, tell),
+            (Ok(Kind::Stun | Kind::Dtls), _) => {
+                let received = Receive::new(Protocol::Udp, datagram.source, self.local, bytes);
+                if let Ok(received) = received
+                    && self.rtc.handle_input(Input::Receive(now, received)).is_ok()
+                {
+                    self.drain(now);
+                }
+            }
+            // Media that overtook the end of the handshake, or nothing of WebRTC.
+            _ => {}
         }
     }
 
     /// Does what is due.
-    pub(crate) fn expire(&mut self, now: Instant, tell: &mut impl FnMut(Told<'_>)) {
-        if self.rtc.handle_input(Input::Timeout(now)).is_ok() {
-            self.drain(0, tell);
+    pub(crate) fn expire(&mut self, now: Instant) {
+        if self.deadline <= now && self.rtc.handle_input(Input::Timeout(now)).is_ok() {
+            self.drain(now);
+        }
+        let Some(session) = &mut self.session else { return };
+        if session.deadline() <= now {
+            let ntp_now = NtpTime::from_unix(Duration::from_nanos(wall_ns()));
+            let mut out = [0; DATAGRAM_SIZE_BYTES_MAX];
+            while let Some(len) = session.poll_rtcp(&mut out, now, ntp_now) {
+                send(&self.socket, &out[..len], self.remote);
+                self.rtcp_sent += 1;
+            }
         }
     }
 
-    /// Seals and sends one RTP packet.
-    pub(crate) fn send(
-        &mut self,
-        sequence: u64,
-        timestamp: u32,
-        is_marked: bool,
-        payload: &[u8],
-        now: Instant,
-    ) {
-        let payload_type = self.rtc.media(self.mid).and_then(|media| media.remote_pts().first().copied());
-        let mut api = self.rtc.direct_api();
-        let Some((stream, payload_type)) = api.stream_tx_by_mid(self.mid, None).zip(payload_type) else {
-            return;
-        };
-        stream.write_rtp(
-            RtpWrite::new(payload_type, (sequence + 1).into(), timestamp, now, payload)
-                .marker(is_marked)
-                .nackable(true),
-        );
-        self.expire(now, &mut |_| {});
+    /// Seals and sends one media packet. `index` counts up from one call to the next.
+    pub(crate) fn send(&mut self, index: u64, timestamp: u32, is_marked: bool, payload: &[u8]) {
+        let session = self.session.as_mut().expect("media is sent after connecting");
+        let mut out = [0; DATAGRAM_SIZE_BYTES_MAX];
+        let len = session.seal(&mut out, index, timestamp, is_marked, payload);
+        send(&self.socket, &out[..len], self.remote);
     }
 
-    fn drain(&mut self, received_ns: u64, tell: &mut impl FnMut(Told<'_>)) {
+    fn drain(&mut self, now: Instant) {
         while let Ok(output) = self.rtc.poll_output() {
             match output {
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
-                    return;
+                    break;
                 }
-                Output::Transmit(transmit) => {
-                    let bytes: &[u8] = &transmit.contents;
-                    self.rtcp_sent += u64::from(is_rtcp(bytes));
-                    // What cannot be sent is lost, as it could be on any network.
-                    let _ = self.socket.send_to(bytes, transmit.destination);
-                }
-                Output::Event(Event::RtpPacket(packet)) => {
-                    tell(Told::Payload { bytes: &packet.payload, received_ns });
-                }
-                Output::Event(Event::KeyframeRequest(_)) => tell(Told::KeyframeWanted),
+                Output::Transmit(transmit) => match classify(&transmit.contents) {
+                    Ok(Kind::Stun) => send(&self.socket, &transmit.contents, transmit.destination),
+                    Ok(Kind::Dtls) => {
+                        self.remote = transmit.destination;
+                        send(&self.socket, &transmit.contents, transmit.destination);
+                    }
+                    _ => {}
+                },
                 Output::Event(_) => {}
             }
         }
+        if self.session.is_none() {
+            self.start_session(now);
+        }
+    }
+
+    /// Takes the keys, if the handshake has brought them to light.
+    fn start_session(&mut self, now: Instant) {
+        let Some((_, keys)) = dtls::lock(&self.slot).keys.take() else { return };
+        let sent_ssrc = self.rtc.direct_api().stream_tx_by_mid(self.mid, None).map(|stream| *stream.ssrc());
+        // A receiver's SSRC needs only to differ from others at its own end.
+        let ssrc = Ssrc(sent_ssrc.unwrap_or(u32::from(self.local.port())));
+        let Some(media) = self.rtc.media(self.mid) else { return };
+        let Some(&payload_type) = media.remote_pts().first() else { return };
+        let extensions = media.remote_extmap();
+        let mid = extensions.id_of(Extension::RtpMid).map(|id| (id, self.mid.to_string()));
+        let terms = Terms {
+            payload_type: PayloadType(*payload_type),
+            transport_cc_id: extensions.id_of(Extension::TransportSequenceNumber),
+            mid,
+            ssrc,
+        };
+        self.session = Some(Session::new(keys, terms, now));
     }
 }
 
-/// Whether a datagram is SRTCP (RFC 5761, section 4).
-fn is_rtcp(bytes: &[u8]) -> bool {
-    matches!(bytes, [128..=191, second, ..] if (64..=95).contains(&(second & 0x7f)))
+/// What cannot be sent is lost, as it could be on any network.
+fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) {
+    let _ = socket.send_to(datagram, to);
 }

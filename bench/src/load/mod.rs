@@ -10,6 +10,7 @@ pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod publisher;
 pub(crate) mod seen;
+pub(crate) mod session;
 pub(crate) mod signalling;
 pub(crate) mod socket;
 

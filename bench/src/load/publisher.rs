@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Told};
+use super::client::Client;
 use super::payload::{PAYLOAD_LEN, PayloadShape, Record};
 use super::plan::Planned;
+use super::session::Told;
 use super::socket::{self, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
 
 /// A packet that leaves later than this after its plan is late.
 const LATE_NS: u64 = 2_000_000;
+/// RTP sequence number of the first packet. Not 0, so that nobody can mistake one count for the other.
+const FIRST_INDEX: u64 = 1000;
 /// A publisher that is not connected by then will not be.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time between two looks at a connection that is being made.
@@ -25,6 +28,8 @@ pub(crate) struct Sent {
     late: u64,
     /// Keyframes that the server asked for.
     pub(crate) keyframe_requests: u64,
+    /// Packets that the server asked for again. They are not sent again: a loss must stay a loss.
+    pub(crate) packet_requests: u64,
 }
 
 impl Sent {
@@ -72,9 +77,10 @@ pub(crate) fn publish(mut client: Client, stage: &Stage) -> Result<Sent, Failure
 
     for sequence in 0.. {
         let planned = Planned::of(sequence);
-        let requests = attend(&mut client, &mut receiver, start + planned.at)?;
-        sent.keyframe_requests += requests;
-        is_keyframe_wanted |= requests > 0;
+        let wishes = attend(&mut client, &mut receiver, start + planned.at)?;
+        sent.keyframe_requests += wishes.keyframes;
+        sent.packet_requests += wishes.packets;
+        is_keyframe_wanted |= wishes.keyframes > 0;
         if stage.is_over() {
             break;
         }
@@ -86,26 +92,37 @@ pub(crate) fn publish(mut client: Client, stage: &Stage) -> Result<Sent, Failure
         let late_ns = sent_ns.saturating_sub(start_ns + planned.at.as_nanos() as u64);
         let record = Record { sequence, sent_ns, late_ns };
         shape.write(&mut payload, planned, keyframe_of == Some(planned.frame), record);
-        client.send(sequence, planned.timestamp(), planned.is_last, &payload, Instant::now());
+        client.send(FIRST_INDEX + sequence, planned.timestamp(), planned.is_last, &payload);
         sent.late += u64::from(late_ns > LATE_NS && stage.is_measured(sent_ns));
         sent.sent_ns.push(sent_ns);
     }
     Ok(sent)
 }
 
-/// Serves the connection until `until`; how often a keyframe was asked for.
-fn attend(client: &mut Client, receiver: &mut Receiver, until: Instant) -> Result<u64, Failure> {
-    let mut requests = 0;
-    let mut tell = |told: Told<'_>| requests += u64::from(matches!(told, Told::KeyframeWanted));
+/// What the server wanted of the publisher.
+#[derive(Debug, Default)]
+struct Wishes {
+    keyframes: u64,
+    packets: u64,
+}
+
+/// Serves the connection until `until`.
+fn attend(client: &mut Client, receiver: &mut Receiver, until: Instant) -> Result<Wishes, Failure> {
+    let mut wishes = Wishes::default();
+    let mut tell = |told: Told<'_>| match told {
+        Told::KeyframeWanted => wishes.keyframes += 1,
+        Told::PacketsWanted(count) => wishes.packets += count as u64,
+        Told::Payload { .. } | Told::Refused => {}
+    };
     loop {
         let now = Instant::now();
         if client.deadline() <= now {
-            client.expire(now, &mut tell);
+            client.expire(now);
         }
         let wake = until.min(client.deadline());
         let patience = wake.saturating_duration_since(now);
         if until <= now {
-            return Ok(requests);
+            return Ok(wishes);
         }
         socket::wait_readable(client.socket(), patience).or_fail("waiting for the server", "")?;
         client.receive(receiver, Instant::now(), &mut tell)?;

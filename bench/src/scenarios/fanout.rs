@@ -104,6 +104,8 @@ pub(crate) struct Figures {
     pub(crate) latency_from_plan_us: Latency,
     pub(crate) rtcp_to_server_per_second: f64,
     pub(crate) keyframe_requests: u64,
+    /// Packets that the server asked the publisher for again.
+    pub(crate) packet_requests: u64,
     pub(crate) rss_bytes: Option<u64>,
     /// Growth of the resident memory from the first idle subscriber to the last, per subscriber.
     pub(crate) rss_bytes_per_idle_subscriber: Option<f64>,
@@ -269,6 +271,7 @@ impl Run {
             latency_from_plan_us: Latency::of(&heard.latency_from_plan_ns),
             rtcp_to_server_per_second: heard.rtcp_sent as f64 / self.window.as_secs_f64(),
             keyframe_requests: self.sent.keyframe_requests,
+            packet_requests: self.sent.packet_requests,
             rss_bytes: at_end.map(|footprint| footprint.rss_bytes),
             rss_bytes_per_idle_subscriber: idle,
             threads: at_end.map(|footprint| footprint.threads),
@@ -298,7 +301,10 @@ impl Run {
             complaints.push(format!("the generator used {:.0} % of a core", load * 100.0));
         }
         if self.audience.heard().damaged > 0 {
-            complaints.push(format!("{} packets did not hold what was sent", self.audience.heard().damaged));
+            complaints.push(format!(
+                "{} packets did not open or did not hold what was sent",
+                self.audience.heard().damaged
+            ));
         }
         if self.audience.gone() > 0 {
             complaints.push(format!("{} subscribers lost their connection", self.audience.gone()));

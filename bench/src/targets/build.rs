@@ -28,16 +28,15 @@ impl Binaries {
         if is_build_wanted && let Some(cargo) = env::var_os("CARGO") {
             let mut build = Command::new(cargo);
             build.args(["build", "--release", "--target-dir"]).arg(target_dir);
-            for (package, _) in &programs {
-                build.args(["-p", package]);
-            }
+            // Always both: another set of packages is another set of features, and so another full build.
+            build.args(["-p", "controlplane", "-p", "str0m-tokio"]);
             if let Some(manifest_dir) = env::var_os("CARGO_MANIFEST_DIR") {
                 build.current_dir(manifest_dir);
             }
             if !programs.is_empty() && !build.status().or_fail("cargo build", remedy)?.success() {
                 return Err(Failure::new(
                     "a server could not be built",
-                    "mend the build, name only those that build by --target, or take those that lie there by --no-build",
+                    "mend the build, or take the binaries that lie there by --no-build",
                 ));
             }
         }

@@ -26,23 +26,23 @@ use crate::limits::{CONNECT_TIMEOUT, DTLS_SIZE_BYTES_MAX, HANDSHAKE_BYTES_MAX};
 
 /// What one handshake has brought to light.
 #[derive(Debug, Default)]
-pub(super) struct Captured {
+pub struct Captured {
     /// SHA-256 of the peer's certificate.
-    pub(super) peer_fingerprint: Option<[u8; 32]>,
+    pub peer_fingerprint: Option<[u8; 32]>,
     /// The derived SRTP keys, until they are taken.
-    pub(super) keys: Option<(SrtpProfile, SrtpKeys)>,
+    pub keys: Option<(SrtpProfile, SrtpKeys)>,
 }
 
 /// Where one DTLS instance writes and its transport reads. Both live on one thread at a time, so the lock
 /// is never contended.
-pub(super) type Slot = Arc<Mutex<Captured>>;
+pub type Slot = Arc<Mutex<Captured>>;
 
 thread_local! {
     static NEXT_SLOT: RefCell<Option<Slot>> = const { RefCell::new(None) };
 }
 
 /// Runs `build`, in which str0m makes one DTLS instance, and returns what that instance will capture.
-pub(super) fn capturing<T>(build: impl FnOnce() -> T) -> (T, Slot) {
+pub fn capturing<T>(build: impl FnOnce() -> T) -> (T, Slot) {
     let slot = Slot::default();
     NEXT_SLOT.set(Some(slot.clone()));
     let built = build();
@@ -52,7 +52,10 @@ pub(super) fn capturing<T>(build: impl FnOnce() -> T) -> (T, Slot) {
 
 /// str0m's cryptography with our DTLS in it. Made once for the process: a DTLS configuration tests each of
 /// its key exchanges when it is built, which costs 685 us.
-pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, DtlsImplError> {
+///
+/// # Errors
+/// If the configuration fails its own tests.
+pub fn crypto_provider() -> Result<Arc<CryptoProvider>, DtlsImplError> {
     static PROVIDER: OnceLock<(Provider, OnceLock<Arc<CryptoProvider>>)> = OnceLock::new();
     let (dtls_provider, crypto) = match PROVIDER.get() {
         Some(made) => made,
@@ -168,7 +171,7 @@ impl DtlsInstance for Capturing {
 }
 
 /// What a slot holds. A poisoned lock is as good as another: its values are written whole.
-pub(super) fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Captured> {
+pub fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Captured> {
     slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

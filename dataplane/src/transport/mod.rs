@@ -15,11 +15,11 @@
 #![forbid(unsafe_code)]
 
 mod association;
-mod dtls;
 mod ice;
 mod stun;
 
 pub mod description;
+pub mod dtls;
 pub mod negotiate;
 pub mod path;
 pub mod srtp;

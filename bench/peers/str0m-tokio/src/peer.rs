@@ -171,7 +171,7 @@ impl Peer {
         match first {
             Ok(packet) => self.write(&packet, now),
             Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return Ok(self.rtc.disconnect()),
+            Err(RecvError::Closed) => self.rtc.disconnect(),
         }
         for _ in 1..WRITES_PER_DRAIN_MAX {
             let Some(packets) = &mut self.packets else { break };
