@@ -21,8 +21,20 @@ pub fn payload(counter: u32, picture_id: u16, packet: usize, keyframe_size: Opti
     }
     bytes.resize(DESCRIPTOR_LEN + 12, 0xaa);
     bytes.extend(counter.to_be_bytes());
-    bytes.resize(1_000, 0x55);
+    bytes.extend(filler(counter));
     bytes
+}
+
+/// Whether a payload is byte for byte what was sent, whatever its descriptor says.
+pub fn is_intact(payload: &[u8]) -> bool {
+    let Some(counter) = counter(payload) else { return false };
+    payload[DESCRIPTOR_LEN + 16..].iter().copied().eq(filler(counter))
+}
+
+/// Bytes that only this packet has, in a length that only few have.
+fn filler(counter: u32) -> impl Iterator<Item = u8> {
+    let len = 200 + counter.wrapping_mul(37) % 900;
+    (0..len).map(move |at| (counter.wrapping_mul(31).wrapping_add(at * 7) >> 3) as u8)
 }
 
 /// The counter in a payload that [`payload`] made.

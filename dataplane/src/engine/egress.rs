@@ -85,8 +85,12 @@ impl Engine {
             let Some(stream) = Stream::of(watch, &outgoing) else { continue };
             let out = egress.reserve();
             let header_len = write_head(out, watch, &stream, &outgoing, packet, peer.transport_sequence, ntp);
-            let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
-            let len = peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index);
+            let len = if outgoing.form == OutgoingForm::Media && outgoing.vp8.is_none() {
+                peer.transport.seal_rtp_from(out, header_len, payload, stream.ssrc, stream.index)
+            } else {
+                let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
+                peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index)
+            };
             let received_at = packet.received_at.filter(|_| outgoing.form == OutgoingForm::Media);
             egress.commit(path, len, received_at);
             peer.transport_sequence = peer.transport_sequence.wrapping_add(1);
@@ -181,7 +185,7 @@ fn write_carried(writer: &mut ExtensionWriter<'_>, watch: &Watch, carried: &Carr
     push(ExtensionKind::AbsCaptureTime, carried.capture_time.as_ref().map(<[u8; 8]>::as_slice));
 }
 
-/// Writes the payload behind the header; returns the length of both.
+/// Writes a payload that differs from the cached one behind the header; returns its length.
 fn write_payload(
     out: &mut [u8],
     header_len: usize,
@@ -194,7 +198,7 @@ fn write_payload(
         OutgoingForm::Padding => {
             set_padding_bit(out);
             out[at] = 1;
-            return at + 1;
+            return 1;
         }
         OutgoingForm::Repeat { .. } => {
             out[at..at + 2].copy_from_slice(&(outgoing.number as u16).to_be_bytes());
@@ -210,5 +214,5 @@ fn write_payload(
         _ => payload,
     };
     out[at..at + rest.len()].copy_from_slice(rest);
-    at + rest.len()
+    at + rest.len() - header_len
 }

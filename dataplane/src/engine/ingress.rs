@@ -121,8 +121,9 @@ impl Engine {
         let format = self.format_of(index, place, |section| section.format_of_rtx(header.payload_type))?;
         let track = self.peers[index.0].feeds[usize::from(place.feed)].track;
         let track = &mut self.tracks[track].track;
+        // A sender probes with retransmissions that hold nothing but padding.
         let (original, payload) =
-            self.scratch[..payload_len].split_first_chunk::<2>().ok_or(DropReason::MalformedPayload)?;
+            self.scratch[..payload_len].split_first_chunk::<2>().ok_or(DropReason::PaddingOnly)?;
         if payload.is_empty() {
             return Err(DropReason::PaddingOnly);
         }

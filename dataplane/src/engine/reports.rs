@@ -153,7 +153,7 @@ impl Engine {
 
 /// A compound without `rtcp-rsize` begins with a report and a name (RFC 3550, section 6.1).
 fn lead(peer: &Peer, writer: &mut RtcpWriter<'_>) {
-    if writer.len() == 0 && !peer.transport.description().has_reduced_size_rtcp {
+    if writer.is_empty() && !peer.transport.description().has_reduced_size_rtcp {
         writer.receiver_report(peer.rtcp_ssrc, &[]);
         writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
     }

@@ -262,7 +262,8 @@ impl<'a> Frame<'a> {
         }
         if first & PADDING_BIT != 0 {
             let padding = usize::from(*body.last()?);
-            let is_sound = padding > 0 && padding.is_multiple_of(4);
+            // RFC 3550 asks for a multiple of four; libwebrtc pads its feedback by single bytes.
+            let is_sound = padding > 0;
             body = body.get(..body.len().checked_sub(padding)?).filter(|_| is_sound)?;
         }
         Some(Self { count: first & COUNT_MASK, kind, body: Reader::new(body) })
