@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::peer::ReferenceTime;
 use super::{Engine, PeerIndex};
 use crate::command::Event;
 use crate::counters::{DropReason, add};
@@ -64,6 +65,10 @@ impl Engine {
                 for (media, _) in entries.clone() {
                     self.handle_keyframe_request(index, media, now);
                 }
+            }
+            RtcpPacket::ReferenceTime { ssrc, ntp } => {
+                self.peers[index.0].reference_time =
+                    Some(ReferenceTime { receiver: *ssrc, middle: ntp.middle(), received_at });
             }
             _ => {}
         }

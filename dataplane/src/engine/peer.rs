@@ -49,6 +49,8 @@ pub(super) struct Peer {
     pub(super) transport_sequence: u16,
 
     pub(super) reports_due: Instant,
+    /// The newest reference time that it sent, and when: to be answered with the next report.
+    pub(super) reference_time: Option<ReferenceTime>,
     pub(super) rtcp_budget: RtcpBudget,
     pub(super) stats: PeerStats,
 }
@@ -72,6 +74,14 @@ pub(super) struct Watch {
     /// The extension form that fits every id of the section.
     pub(super) form: Form,
     pub(super) subscription: Subscription,
+}
+
+/// A receiver reference time (RFC 3611, section 4.4), as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReferenceTime {
+    pub(super) receiver: Ssrc,
+    pub(super) middle: u32,
+    pub(super) received_at: Instant,
 }
 
 /// What the API shows of a peer.
@@ -132,6 +142,7 @@ impl Peer {
             outbox: Vec::new(),
             transport_sequence: 0,
             reports_due: now,
+            reference_time: None,
             rtcp_budget: RtcpBudget::new(now),
             stats: PeerStats::default(),
         }

@@ -37,6 +37,7 @@ const SOURCE_DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
 const TRANSPORT_LAYER_FEEDBACK: u8 = 205;
 const PAYLOAD_SPECIFIC_FEEDBACK: u8 = 206;
+const EXTENDED_REPORT: u8 = 207;
 
 const FORMAT_NACK: u8 = 1;
 const FORMAT_TRANSPORT_CC: u8 = 15;
@@ -44,6 +45,9 @@ const FORMAT_PLI: u8 = 1;
 const FORMAT_FIR: u8 = 4;
 const FORMAT_APPLICATION: u8 = 15;
 const REMB_NAME: [u8; 4] = *b"REMB";
+
+const BLOCK_REFERENCE_TIME: u8 = 4;
+const BLOCK_DELAY_SINCE_LAST: u8 = 5;
 
 /// One packet of a compound.
 #[derive(Clone, Debug)]
@@ -90,6 +94,13 @@ pub enum RtcpPacket<'a> {
         bitrate_bps: u64,
         /// The streams that share it.
         ssrcs: Ssrcs<'a>,
+    },
+    /// XR with a receiver reference time (RFC 3611, section 4.4). Its other blocks are not read.
+    ReferenceTime {
+        /// The receiver that wants to know its round trip.
+        ssrc: Ssrc,
+        /// Its wall-clock time.
+        ntp: NtpTime,
     },
     /// A type that is not read here, or a body that does not fit its type.
     Unknown,
@@ -290,6 +301,7 @@ impl<'a> Frame<'a> {
             BYE => Some(RtcpPacket::Bye(Ssrcs(Reader::new(self.body.bytes(4 * count)?)))),
             TRANSPORT_LAYER_FEEDBACK => self.transport_layer_feedback(),
             PAYLOAD_SPECIFIC_FEEDBACK => self.payload_specific_feedback(),
+            EXTENDED_REPORT => self.extended_report(),
             _ => None,
         }
     }
@@ -312,6 +324,20 @@ impl<'a> Frame<'a> {
                 TransportFeedback::read(sender, media, self.body).map(RtcpPacket::TransportFeedback)
             }
             _ => None,
+        }
+    }
+
+    fn extended_report(&mut self) -> Option<RtcpPacket<'a>> {
+        let ssrc = Ssrc(self.body.u32()?);
+        loop {
+            let kind = self.body.u8()?;
+            let _reserved = self.body.u8()?;
+            let len = 4 * usize::from(self.body.u16()?);
+            let mut block = Reader::new(self.body.bytes(len)?);
+            if kind == BLOCK_REFERENCE_TIME {
+                let ntp = NtpTime(u64::from(block.u32()?) << 32 | u64::from(block.u32()?));
+                return Some(RtcpPacket::ReferenceTime { ssrc, ntp });
+            }
         }
     }
 

@@ -41,8 +41,13 @@ pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
         }
         push_line(&mut sdp, &line);
         let offered = edits.offer.sections.get(section.wrapping_sub(1));
-        if line == "a=rtcp-mux" && offered.is_some_and(|offered| offered.has_reduced_size_rtcp) {
-            push_line(&mut sdp, "a=rtcp-rsize");
+        if let Some(offered) = offered.filter(|_| line == "a=rtcp-mux") {
+            if offered.has_reduced_size_rtcp {
+                push_line(&mut sdp, "a=rtcp-rsize");
+            }
+            if offered.measures_round_trip {
+                push_line(&mut sdp, "a=rtcp-xr:rcvr-rtt=all");
+            }
         }
         if section == 1 && line.starts_with("c=") {
             push_candidates(&mut sdp, edits.candidates);

@@ -66,6 +66,8 @@ pub(super) struct OfferedSection {
     pub(super) codec_names: Vec<String>,
     pub(super) extensions: ExtensionIds,
     pub(super) has_reduced_size_rtcp: bool,
+    /// It wants its round trip measured although it sends nothing (RFC 3611, section 5).
+    pub(super) measures_round_trip: bool,
     pub(super) rids: Vec<Rid>,
     pub(super) ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
 }
@@ -266,6 +268,7 @@ impl OfferedSection {
             codec_names,
             extensions: extensions(block),
             has_reduced_size_rtcp: block.has("rtcp-rsize"),
+            measures_round_trip: block.values("rtcp-xr").any(|formats| formats.contains("rcvr-rtt")),
             rids: rids(block)?,
             ssrcs: ssrcs(block),
         })

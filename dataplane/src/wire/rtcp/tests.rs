@@ -38,6 +38,24 @@ fn only(compound: &[u8]) -> RtcpPacket<'_> {
 }
 
 #[test]
+fn a_reference_time_is_found_behind_other_blocks_and_answered() {
+    // RFC 3611: an empty block of type 6 first, then a receiver reference time.
+    let mut report = vec![0x80, 207, 0, 5, 0, 0, 0, 9, 6, 0, 0, 0];
+    report.extend([4, 0, 0, 2, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88]);
+    let seen = packets(&report).unwrap().next();
+    let Some(RtcpPacket::ReferenceTime { ssrc, ntp }) = seen else { panic!("{seen:?}") };
+    assert_eq!((ssrc, ntp.middle()), (Ssrc(9), 0x3344_5566));
+
+    let mut out = [0; 64];
+    let mut writer = RtcpWriter::new(&mut out);
+    assert!(writer.delay_since_reference_time(Ssrc(1), ssrc, ntp.middle(), 0x8000));
+    let len = writer.len();
+    let expected =
+        [0x80, 207, 0, 5, 0, 0, 0, 1, 5, 0, 0, 3, 0, 0, 0, 9, 0x33, 0x44, 0x55, 0x66, 0, 0, 0x80, 0];
+    assert_eq!(out[..len], expected);
+}
+
+#[test]
 fn a_sender_report_has_the_layout_of_rfc_3550() {
     let bytes = written(|writer| writer.sender_report(Ssrc(5), &INFO, &[BLOCK]));
     let expected = [
