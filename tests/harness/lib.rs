@@ -13,4 +13,5 @@ pub mod network;
 pub mod random;
 pub mod replay;
 pub mod sealed;
+pub mod sockets;
 pub mod world;

@@ -14,7 +14,7 @@ use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::frames::{self, PACKETS_PER_FRAME};
-use crate::world::{Client, server_address};
+use crate::world::Client;
 
 /// One received RTP packet.
 #[derive(Clone, Debug)]
@@ -50,12 +50,13 @@ pub struct SealedClient {
 }
 
 impl SealedClient {
-    /// Makes a client, lets the server answer its offer, and gives both ends. `edit` may spoil the offer on
-    /// its way.
+    /// Makes a client at `address`, lets the server at `server` answer its offer, and gives both ends. `edit`
+    /// may spoil the offer on its way.
     pub fn connect(
         negotiator: &Negotiator,
         role: PeerRole,
         address: SocketAddr,
+        server: SocketAddr,
         now: Instant,
         edit: impl Fn(String) -> String,
     ) -> (Self, Box<Transport>) {
@@ -70,7 +71,7 @@ impl SealedClient {
         let mut change = rtc.sdp_api();
         let video = change.add_media(MediaKind::Video, direction, None, None, None);
         let (offer, pending) = change.apply().unwrap();
-        let settings = AnswerSettings { role, shard: ShardId(0), candidates: &[server_address()] };
+        let settings = AnswerSettings { role, shard: ShardId(0), candidates: &[server] };
         let answered = negotiator.answer(&edit(offer.to_sdp_string()), &settings, now).unwrap();
         let answer = SdpAnswer::from_sdp_string(&answered.sdp).unwrap();
         rtc.sdp_api().accept_answer(pending, answer).unwrap();

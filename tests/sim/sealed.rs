@@ -10,7 +10,7 @@ use dataplane::transport::negotiate::{Negotiator, PeerRole};
 use harness::frames;
 use harness::network::Link;
 use harness::sealed::SealedClient;
-use harness::world::{World, client_address, transport_id};
+use harness::world::{World, client_address, server_address, transport_id};
 
 pub(crate) const FRAME: Duration = Duration::from_millis(33);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ impl Room {
     ) -> Result<usize, Refusal> {
         let address = client_address(self.world.clients.len());
         let (client, transport) =
-            SealedClient::connect(&self.negotiator, role, address, self.world.now, edit);
+            SealedClient::connect(&self.negotiator, role, address, server_address(), self.world.now, edit);
         self.world.join(client, transport, &[(self.video, MediaKind::Video)])
     }
 
