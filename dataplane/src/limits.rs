@@ -99,6 +99,8 @@ pub const TWCC_STATUSES_PER_PACKET_MAX: usize = 400;
 pub const TWCC_PENDING_LEN_MAX: usize = 2048;
 /// The largest RTCP datagram that is sent, before sealing, bytes.
 pub const RTCP_SIZE_BYTES_MAX: usize = 1200;
+/// Receivers of one peer whose reference times are answered (RFC 3611, section 4.5).
+pub const REFERENCE_TIMES_LEN_MAX: usize = 8;
 /// Report blocks in one report: the count has five bits (RFC 3550, section 6.4.1).
 pub const REPORT_BLOCKS_LEN_MAX: usize = 31;
 /// What a publisher without transport-wide feedback is told it may send (REMB), bits per second.

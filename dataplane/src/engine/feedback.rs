@@ -67,8 +67,8 @@ impl Engine {
                 }
             }
             RtcpPacket::ReferenceTime { ssrc, ntp } => {
-                self.peers[index.0].reference_time =
-                    Some(ReferenceTime { receiver: *ssrc, middle: ntp.middle(), received_at });
+                let asked = ReferenceTime { receiver: *ssrc, middle: ntp.middle(), received_at };
+                self.peers[index.0].note_reference_time(asked);
             }
             _ => {}
         }

@@ -3,12 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
+
 use super::TrackIndex;
 use super::streams::Streams;
 use crate::command::CloseReason;
 use crate::congestion::twcc_log::TwccLog;
 use crate::id::{Mid, Ssrc, TransportId};
-use crate::limits::{OUTBOX_LEN_MAX, RTCP_PER_SECOND_MAX};
+use crate::limits::{OUTBOX_LEN_MAX, REFERENCE_TIMES_LEN_MAX, RTCP_PER_SECOND_MAX};
 use crate::media::format::{ExtensionIds, ExtensionKind};
 use crate::media::subscription::{Outgoing, Subscription};
 use crate::transport::Transport;
@@ -49,8 +51,8 @@ pub(super) struct Peer {
     pub(super) transport_sequence: u16,
 
     pub(super) reports_due: Instant,
-    /// The newest reference time that it sent, and when: to be answered with the next report.
-    pub(super) reference_time: Option<ReferenceTime>,
+    /// The newest reference time of each of its receivers: to be answered with the next report.
+    pub(super) reference_times: ArrayVec<ReferenceTime, REFERENCE_TIMES_LEN_MAX>,
     pub(super) rtcp_budget: RtcpBudget,
     pub(super) stats: PeerStats,
 }
@@ -142,10 +144,16 @@ impl Peer {
             outbox: Vec::new(),
             transport_sequence: 0,
             reports_due: now,
-            reference_time: None,
+            reference_times: ArrayVec::new(),
             rtcp_budget: RtcpBudget::new(now),
             stats: PeerStats::default(),
         }
+    }
+
+    /// Keeps the newest reference time of each receiver; what does not fit is not answered.
+    pub(super) fn note_reference_time(&mut self, asked: ReferenceTime) {
+        self.reference_times.retain(|known| known.receiver != asked.receiver);
+        let _ = self.reference_times.try_push(asked);
     }
 
     /// Queues a packet for this turn; false if the outbox is full.

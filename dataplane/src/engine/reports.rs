@@ -67,7 +67,7 @@ impl Engine {
                 writer.sender_report(*ssrc, info, if at == 0 { &blocks } else { &[] });
                 writer.sdes_cname(*ssrc, &peer.cname);
             }
-            if let Some(asked) = peer.reference_time.take() {
+            for asked in std::mem::take(&mut peer.reference_times) {
                 let delay = now.saturating_duration_since(asked.received_at).as_secs_f64() * 65_536.0;
                 let sender = senders.first().map_or(peer.rtcp_ssrc, |sender| sender.0);
                 writer.delay_since_reference_time(sender, asked.receiver, asked.middle, delay as u32);

@@ -1,4 +1,4 @@
-//! Makes str0m's answer ours: our candidates, one media stream, and the attributes that str0m leaves out.
+//! Makes str0m's answer ours: our candidates, our media streams, and the attributes that str0m leaves out.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ pub(super) struct Edits<'a> {
     pub(super) candidates: &'a [SocketAddr],
     /// Stream ids and canonical names that str0m made, each of which becomes `stream`.
     pub(super) replaced: &'a [String],
-    /// The one media stream (WHEP wants one msid in all sections), and the canonical name.
+    /// The name of the first media stream, and its canonical name.
     pub(super) stream: &'a str,
 }
 
@@ -25,8 +25,12 @@ pub(super) struct Edits<'a> {
 pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
     let mut sdp = String::with_capacity(answer.len() + 1024);
     let mut section = 0;
+    let mut stream = edits.stream.to_owned();
     for line in answer.lines() {
         let is_section = line.starts_with("m=");
+        if is_section {
+            stream = stream_of(edits, section);
+        }
         section += usize::from(is_section);
         if !is_kept(line, edits) {
             continue;
@@ -37,7 +41,7 @@ pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
         }
         let mut line = line.to_owned();
         for replaced in edits.replaced {
-            line = line.replace(replaced.as_str(), edits.stream);
+            line = line.replace(replaced.as_str(), &stream);
         }
         push_line(&mut sdp, &line);
         let offered = edits.offer.sections.get(section.wrapping_sub(1));
@@ -54,6 +58,18 @@ pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
         }
     }
     sdp
+}
+
+/// The stream of a section. The first audio and the first video are one stream (WHEP wants one msid for
+/// them), the second ones another: browsers keep one pair of each stream in lip sync.
+fn stream_of(edits: &Edits<'_>, section: usize) -> String {
+    let sections = &edits.offer.sections;
+    let kind = sections.get(section).map(|offered| offered.kind);
+    let before = sections.iter().take(section).filter(|earlier| Some(earlier.kind) == kind).count();
+    match before {
+        0 => edits.stream.to_owned(),
+        _ => format!("{}-{}", edits.stream, before + 1),
+    }
 }
 
 fn is_kept(line: &str, edits: &Edits<'_>) -> bool {
