@@ -83,7 +83,10 @@ pub fn rtcp(bytes: &[u8]) {
             RtcpPacket::Nack { entries, .. } => assert!(entries.count() <= 17 * NACK_ENTRIES_PER_PACKET_MAX),
             RtcpPacket::Fir(entries) => assert!(8 * entries.count() <= bytes.len()),
             RtcpPacket::TransportFeedback(feedback) => read_statuses(&feedback),
-            RtcpPacket::SourceDescription | RtcpPacket::Pli { .. } | RtcpPacket::Unknown => {}
+            RtcpPacket::SourceDescription
+            | RtcpPacket::Pli { .. }
+            | RtcpPacket::ReferenceTime { .. }
+            | RtcpPacket::Unknown => {}
         }
     }
     assert!(count <= RTCP_PACKETS_PER_COMPOUND_MAX);

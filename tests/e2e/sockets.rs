@@ -49,7 +49,9 @@ fn media_with_loss_nacks_and_rtcp_adds_no_allocation() {
     let forwarded = counters.packets_forwarded_total.load(Relaxed) - sent;
     let repeated = counters.packets_retransmitted_total.load(Relaxed) - repeated;
 
-    println!("{at_rest} allocations at rest, {under_media} while {forwarded} packets were forwarded and {repeated} repeated");
+    println!(
+        "{at_rest} allocations at rest, {under_media} while {forwarded} packets were forwarded and {repeated} repeated"
+    );
     assert!(forwarded > 2_000 && repeated > 50, "{forwarded} forwarded, {repeated} repeated");
     // What remains is ICE: its requests come when the peers' timers say, not with packets.
     let per_packet = under_media.saturating_sub(at_rest) as f64 / forwarded as f64;

@@ -88,7 +88,8 @@ impl Stage {
         let reply = self.command(Command::AddTransport { id, transport, bindings });
         assert!(matches!(reply, Reply::Done), "{reply:?}");
         self.clients.push(SocketClient { client, loss: 0.0, socket, server, random: Random(index as u64) });
-        let is_connected = self.run_until(Duration::from_secs(5), |stage| stage.clients[index].client.is_connected);
+        let is_connected =
+            self.run_until(Duration::from_secs(5), |stage| stage.clients[index].client.is_connected);
         assert!(is_connected, "client {index} did not connect");
         index
     }

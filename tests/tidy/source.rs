@@ -23,7 +23,8 @@ impl Source {
     /// Scans `text` as the file `path`.
     pub fn new(path: &str, text: &str) -> Self {
         let code = mask(text);
-        let tests = if is_test_file(path) { vec![0..code.len()] } else { test_modules(&code) };
+        let whole = is_test_file(path).then_some(0..code.len());
+        let tests = whole.map_or_else(|| test_modules(&code), |whole| Vec::from([whole]));
         Self { path: path.to_owned(), text: text.to_owned(), code, tests }
     }
 

@@ -234,7 +234,10 @@ fn walk(compound: &[u8]) -> usize {
             RtcpPacket::Nack { entries, .. } => entries.count(),
             RtcpPacket::TransportFeedback(feedback) => feedback.statuses().count(),
             RtcpPacket::Fir(entries) => entries.count(),
-            RtcpPacket::SourceDescription | RtcpPacket::Pli { .. } | RtcpPacket::Unknown => 1,
+            RtcpPacket::SourceDescription
+            | RtcpPacket::Pli { .. }
+            | RtcpPacket::ReferenceTime { .. }
+            | RtcpPacket::Unknown => 1,
         }
     })
 }

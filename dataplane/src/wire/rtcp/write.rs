@@ -3,9 +3,10 @@
 
 use super::super::twcc::Feedback;
 use super::{
-    BLOCK_DELAY_SINCE_LAST, BYE, EXTENDED_REPORT, FIR_ENTRY_LEN, FORMAT_APPLICATION, FORMAT_FIR, FORMAT_NACK, FORMAT_PLI, FORMAT_TRANSPORT_CC,
-    HEADER_LEN, PAYLOAD_SPECIFIC_FEEDBACK, RECEIVER_REPORT, REMB_NAME, REPORT_BLOCK_LEN, ReportBlock,
-    SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo, TRANSPORT_LAYER_FEEDBACK, VERSION,
+    BLOCK_DELAY_SINCE_LAST, BYE, EXTENDED_REPORT, FIR_ENTRY_LEN, FORMAT_APPLICATION, FORMAT_FIR, FORMAT_NACK,
+    FORMAT_PLI, FORMAT_TRANSPORT_CC, HEADER_LEN, PAYLOAD_SPECIFIC_FEEDBACK, RECEIVER_REPORT, REMB_NAME,
+    REPORT_BLOCK_LEN, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo, TRANSPORT_LAYER_FEEDBACK,
+    VERSION,
 };
 use crate::id::Ssrc;
 
@@ -99,7 +100,13 @@ impl<'a> RtcpWriter<'a> {
 
     /// Appends an XR that answers a receiver reference time (RFC 3611, section 4.5): `last` are the middle
     /// 32 bits of it, `delay` is how long ago it came, in 1/65536 s.
-    pub fn delay_since_reference_time(&mut self, sender: Ssrc, receiver: Ssrc, last: u32, delay: u32) -> bool {
+    pub fn delay_since_reference_time(
+        &mut self,
+        sender: Ssrc,
+        receiver: Ssrc,
+        last: u32,
+        delay: u32,
+    ) -> bool {
         const BLOCK_HEADER_LEN: usize = 4;
         const ENTRY_LEN: usize = 12;
         let Some(mut body) = self.reserve(0, EXTENDED_REPORT, SSRC_LEN + BLOCK_HEADER_LEN + ENTRY_LEN) else {
