@@ -115,6 +115,17 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A transport that is not connected by then is freed. security.md H1.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A flight of the handshake is sent again after this, then after twice as long and so on. FFmpeg loses the
+/// first ClientHello that it gets, and the default of RFC 6347, section 4.2.4.1, would make it wait for a
+/// second; ICE has shown by then that there is a path.
+pub const HANDSHAKE_RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How often a flight is sent again: until after `CONNECT_TIMEOUT`.
+pub const HANDSHAKE_RETRIES_MAX: usize = 7;
+const _: () = assert!(
+    HANDSHAKE_RETRY_AFTER.as_millis() * ((2 << HANDSHAKE_RETRIES_MAX) - 1)
+        > CONNECT_TIMEOUT.as_millis() * 4 / 3,
+    "retries that are all a quarter early last for the whole handshake"
+);
 /// DTLS bytes accepted before the handshake is done. security.md T6.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 /// The largest DTLS datagram that is sent, bytes: it fits an IPv6 path without fragments.

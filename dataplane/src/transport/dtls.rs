@@ -22,7 +22,9 @@ use str0m::crypto::{CryptoError, CryptoProvider};
 
 use super::srtp::{SrtpKeys, SrtpProfile};
 use crate::counters::DropReason;
-use crate::limits::{CONNECT_TIMEOUT, DTLS_SIZE_BYTES_MAX, HANDSHAKE_BYTES_MAX};
+use crate::limits::{
+    CONNECT_TIMEOUT, DTLS_SIZE_BYTES_MAX, HANDSHAKE_BYTES_MAX, HANDSHAKE_RETRIES_MAX, HANDSHAKE_RETRY_AFTER,
+};
 
 /// What one handshake has brought to light.
 #[derive(Debug, Default)]
@@ -76,6 +78,8 @@ fn dtls_config() -> Result<dimpl::Config, DtlsImplError> {
         .require_client_certificate(true)
         .mtu(DTLS_SIZE_BYTES_MAX)
         .handshake_timeout(CONNECT_TIMEOUT)
+        .flight_start_rto(HANDSHAKE_RETRY_AFTER)
+        .flight_retries(HANDSHAKE_RETRIES_MAX)
         .kx_groups(&[NamedGroup::X25519, NamedGroup::Secp256r1])
         .build()
 }

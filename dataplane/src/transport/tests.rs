@@ -13,7 +13,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use super::negotiate::{AnswerSettings, Answered, Negotiator, PeerRole};
 use super::*;
 use crate::id::{PayloadType, ShardId};
-use crate::limits::HANDSHAKE_BYTES_MAX;
+use crate::limits::{HANDSHAKE_BYTES_MAX, HANDSHAKE_RETRY_AFTER};
 
 const STEP: Duration = Duration::from_millis(5);
 const CLIENT: &str = "198.51.100.1:1000";
@@ -275,6 +275,25 @@ fn an_offer_that_wants_to_be_the_server_is_called_by_us() {
     assert_eq!(pair.publish(7, b"media"), Ok((7, b"media".to_vec())));
     let hello = [&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1, 0, 12, 1][..], &[0; 11]].concat();
     assert_eq!(pair.deliver_to_server(&hello), Err(DropReason::UnexpectedClientHello));
+}
+
+/// FFmpeg takes the first one as a sign to begin, and then waits for one to read.
+#[test]
+fn a_peer_that_loses_our_first_client_hello_soon_gets_another() {
+    let passive = |offer: String| offer.replace("a=setup:actpass", "a=setup:passive");
+    let mut pair = Pair::new(Direction::SendOnly, passive);
+    let (started, mut lost) = (pair.now, 0);
+    pair.run_altered(Duration::from_secs(5), |pair, wire| {
+        let _ = pair.deliver_to_server(&wire);
+        if lost == 0 {
+            lost = pair.to_client.extract_if(.., |wire| is_client_hello(wire)).count();
+        }
+        Vec::new()
+    });
+    assert_eq!(lost, 1);
+    pair.check_connected();
+    let took = pair.now - started;
+    assert!(took > HANDSHAKE_RETRY_AFTER / 2 && took < HANDSHAKE_RETRY_AFTER * 2, "{took:?}");
 }
 
 #[test]
