@@ -54,6 +54,7 @@ async function prepare() {
     if (asked.get("start") === "1") start();
   }
   setInterval(showStats, STATS_MS);
+  showStats();
 }
 
 function choose(select, value) {
