@@ -279,7 +279,12 @@ fn description(index: usize, encodings: &[Encoding]) -> Description {
     };
     let section =
         Section { mid: Mid(token("0")), kind: MediaKind::Video, role, formats: vec![format], extensions };
-    Description { sections: vec![section], has_reduced_size_rtcp: true, allows_mixed_extensions: true }
+    Description {
+        sections: vec![section],
+        cname: "replay".to_owned(),
+        has_reduced_size_rtcp: true,
+        allows_mixed_extensions: true,
+    }
 }
 
 fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {

@@ -1,6 +1,7 @@
 //! Carries out commands of the control plane, and lets peers go.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
     Binding, CloseReason, Command, EncodingReport, Event, Refusal, Reply, TrackReport, TransportReport,
 };
+use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
 use crate::limits::{TRACKS_PER_SHARD_MAX, TRANSPORTS_PER_SHARD_MAX};
 use crate::media::format::MediaKind;
@@ -90,10 +92,9 @@ impl Engine {
         }
         let places = self.check_bindings(&transport, bindings)?;
 
-        let rtcp_ssrc = Ssrc(self.random.next() as u32 | 1);
-        let cname = format!("{:016x}", self.random.next());
+        let rtcp_ssrc = Ssrc(self.random.number() as u32 | 1);
         let ufrag = transport.local_ufrag().to_owned();
-        let index = PeerIndex(self.peers.insert(Peer::new(id, transport, rtcp_ssrc, cname, now)));
+        let index = PeerIndex(self.peers.insert(Peer::new(id, transport, rtcp_ssrc, now)));
         self.demux.add_ufrag(&ufrag, index);
         for (section, track) in places {
             self.bind(index, section, track);
@@ -205,6 +206,10 @@ impl Engine {
         let reason = peer.closing.unwrap_or(CloseReason::Panicked);
         self.push_event(Event::TransportClosed { id: peer.id, reason });
         self.publish_gauges();
+        // What str0m leaves behind may panic as well; that must not reach the shard (D14).
+        if catch_unwind(AssertUnwindSafe(|| drop(peer))).is_err() {
+            add(&self.counters.panics_total, 1);
+        }
     }
 
     fn find_peer(&self, id: TransportId) -> Result<PeerIndex, Refusal> {

@@ -28,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use aws_lc_rs::hmac;
 use slab::Slab;
 
 use crate::command::{CloseReason, Envelope, Event};
@@ -86,7 +87,7 @@ impl Engine {
     pub fn new(config: EngineConfig, counters: Arc<Counters>) -> Self {
         Self {
             config,
-            random: Random(config.seed),
+            random: Random::new(config.seed),
             peers: Slab::new(),
             tracks: Tracks::default(),
             demux: Demux::new(config.seed),
@@ -99,10 +100,19 @@ impl Engine {
         }
     }
 
-    /// Carries out a command and answers it. Nobody may be waiting for the answer any more.
+    /// Carries out a command and answers it. Nobody may be waiting for the answer any more. A command that
+    /// panics is counted and stays without an answer.
     pub fn apply(&mut self, envelope: Envelope, now: Instant) {
-        let reply = self.command(envelope.command, now);
-        let _ = envelope.reply.send(reply);
+        let Envelope { command, reply } = envelope;
+        match catch_unwind(AssertUnwindSafe(|| self.command(command, now))) {
+            Ok(answer) => {
+                let _ = reply.send(answer);
+            }
+            Err(_) => {
+                add(&self.counters.panics_total, 1);
+                tracing::error!("a command panicked");
+            }
+        }
     }
 
     /// Takes one datagram.
@@ -236,21 +246,28 @@ impl Engine {
     }
 }
 
-/// A stream of numbers that outsiders cannot guess without the seed (SplitMix64, Steele et al. 2014).
+/// A stream of numbers that the seed determines and that nobody can continue who sees some of them: peers
+/// see SSRCs and first sequence numbers.
 #[derive(Debug)]
-struct Random(u64);
+struct Random {
+    key: hmac::Key,
+    drawn: u64,
+}
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    fn new(seed: u64) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes()), drawn: 0 }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.drawn += 1;
+        let drawn = hmac::sign(&self.key, &self.drawn.to_be_bytes());
+        let head = drawn.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes");
+        u64::from_be_bytes(*head)
     }
 
     /// A first sequence number: far enough from the wrap that no receiver mistakes the rollover counter.
     fn first_number(&mut self) -> u64 {
-        1 + self.next() % 32_000
+        1 + self.number() % 32_000
     }
 }

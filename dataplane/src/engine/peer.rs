@@ -24,8 +24,6 @@ pub(super) struct Peer {
     pub(super) transport: Box<Transport>,
     /// Our SSRC in receiver reports and feedback.
     pub(super) rtcp_ssrc: Ssrc,
-    /// The CNAME of all our streams to this peer (RFC 3550, section 6.5.1).
-    pub(super) cname: String,
     /// ICE and DTLS are done, and it is not being closed: media may flow.
     pub(super) is_live: bool,
     /// It is being closed, for this reason.
@@ -118,19 +116,12 @@ impl RtcpBudget {
 }
 
 impl Peer {
-    pub(super) fn new(
-        id: TransportId,
-        transport: Box<Transport>,
-        rtcp_ssrc: Ssrc,
-        cname: String,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(id: TransportId, transport: Box<Transport>, rtcp_ssrc: Ssrc, now: Instant) -> Self {
         let ingress_extensions = merge_ingress(transport.description());
         Self {
             id,
             transport,
             rtcp_ssrc,
-            cname,
             is_live: false,
             closing: None,
             is_gone: false,
@@ -163,6 +154,11 @@ impl Peer {
             self.outbox.push((watch, outgoing));
         }
         has_room
+    }
+
+    /// The canonical name of all our streams to this peer.
+    pub(super) fn cname(&self) -> &str {
+        &self.transport.description().cname
     }
 
     /// The round trip to assume where none is measured.

@@ -47,7 +47,7 @@ impl Engine {
             self.peers[index.0].watches.iter().map(|watch| watch.subscription.ssrc).collect();
         self.send_compound(index, egress, |peer, _, writer| {
             writer.receiver_report(peer.rtcp_ssrc, &[]);
-            writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
+            writer.sdes_cname(peer.rtcp_ssrc, peer.cname());
             let all = if ssrcs.is_empty() { vec![peer.rtcp_ssrc] } else { ssrcs };
             writer.bye(&all);
         });
@@ -61,11 +61,11 @@ impl Engine {
             let blocks = report_blocks(peer, tracks, now);
             if senders.is_empty() {
                 writer.receiver_report(peer.rtcp_ssrc, &blocks);
-                writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
+                writer.sdes_cname(peer.rtcp_ssrc, peer.cname());
             }
             for (at, (ssrc, info)) in senders.iter().enumerate() {
                 writer.sender_report(*ssrc, info, if at == 0 { &blocks } else { &[] });
-                writer.sdes_cname(*ssrc, &peer.cname);
+                writer.sdes_cname(*ssrc, peer.cname());
             }
             for asked in std::mem::take(&mut peer.reference_times) {
                 let delay = now.saturating_duration_since(asked.received_at).as_secs_f64() * 65_536.0;
@@ -160,7 +160,7 @@ impl Engine {
 fn lead(peer: &Peer, writer: &mut RtcpWriter<'_>) {
     if writer.is_empty() && !peer.transport.description().has_reduced_size_rtcp {
         writer.receiver_report(peer.rtcp_ssrc, &[]);
-        writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
+        writer.sdes_cname(peer.rtcp_ssrc, peer.cname());
     }
 }
 

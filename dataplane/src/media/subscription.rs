@@ -1,9 +1,9 @@
 //! One subscriber's view of one track: which source it follows, and how its packets are rewritten.
 //!
-//! | word     | set by                  | meaning                        |
-//! |----------|-------------------------|--------------------------------|
-//! | `target` | the track               | the encoding we want to send   |
-//! | current  | this module, at a entry | the source that is being sent  |
+//! | word     | set by                   | meaning                        |
+//! |----------|--------------------------|--------------------------------|
+//! | `target` | the track                | the encoding we want to send   |
+//! | current  | this module, at an entry | the source that is being sent  |
 //!
 //! # Invariants
 //!
@@ -217,6 +217,10 @@ impl Subscription {
         let is_new_feed = self.current.is_some_and(|current| current.feed != offer.feed);
         if is_new_feed {
             self.timeline.forget_clock();
+        }
+        if self.current.is_some_and(|current| current.format != format) {
+            // What was sent before would be repeated under the payload type of now.
+            self.log.clear();
         }
         let joint = if self.is_last_marked { Joint::Whole } else { Joint::Cut };
         let number = self.numbering.switch(packet.index, joint);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::arrival::SenderReport;
 use crate::time::NtpTime;
 
-/// A new frame may not be placed further back than this before it is moved to just after the last one.
+/// How far after the last frame a new source begins if its capture time is not later.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
 /// A capture-time step at a switch that is larger than this is not believed.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -73,11 +73,6 @@ impl Timeline {
         let (anchor_ntp, anchor_timestamp) = self.anchor?;
         let moved = ntp.seconds_since(anchor_ntp) * f64::from(clock_rate_hz);
         Some(anchor_timestamp.wrapping_add(moved.round() as i64 as u32))
-    }
-
-    /// The newest egress timestamp.
-    pub fn last(&self) -> Option<u32> {
-        self.last.map(|last| last.timestamp)
     }
 
     /// How far the packet is captured after the last one that was sent, in ticks.
