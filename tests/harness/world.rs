@@ -45,6 +45,8 @@ pub struct World<C> {
     pub links: Vec<Link>,
     /// What the shard told the control plane.
     pub events: Vec<Event>,
+    /// The shard's wall clock.
+    pub wall_clock: WallClock,
     engine: Engine,
     network: Network,
     /// Each client's address as the shard sees it.
@@ -77,6 +79,7 @@ impl<C: Client> World<C> {
             clients: Vec::new(),
             links: Vec::new(),
             events: Vec::new(),
+            wall_clock,
             engine: Engine::new(config, counters),
             network: Network::new(seed ^ 0x5eed),
             publics: Vec::new(),
