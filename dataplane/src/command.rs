@@ -28,7 +28,7 @@ pub enum Command {
         /// Audio or video.
         kind: MediaKind,
     },
-    /// Ends a track and every subscription to it.
+    /// Ends a track and every subscription to it, and says goodbye to the transport that feeds it.
     RemoveTrack {
         /// Its name.
         track: TrackId,

@@ -97,6 +97,19 @@ impl<C: Client> World<C> {
         answer.try_recv().unwrap().expect("every command is answered at once")
     }
 
+    /// Tells the shard several things in one turn, with datagrams from a client right behind them.
+    pub fn commands_and_packets(&mut self, commands: Vec<Command>, client: usize, packets: &[Vec<u8>]) {
+        for command in commands {
+            let (reply, _) = oneshot::channel();
+            self.engine.apply(Envelope { command, reply }, self.now);
+        }
+        for bytes in packets {
+            let (source, destination) = (self.publics[client], server_address());
+            self.deliver(&Flight { source, destination, bytes: bytes.clone() });
+        }
+        self.turn();
+    }
+
     /// Makes a track.
     pub fn add_track(&mut self, track: u64, kind: MediaKind) -> TrackId {
         let track = TrackId(track);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::peer::{Feed, Peer, Watch};
+use super::streams::Streams;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
     Binding, CloseReason, Command, EncodingReport, Event, Refusal, Reply, TrackReport, TransportReport,
@@ -52,10 +53,10 @@ impl Engine {
 
     fn remove_track(&mut self, id: TrackId) -> Result<(), Refusal> {
         let index = self.tracks.find(id).ok_or(Refusal::UnknownTrack)?;
-        let node = self.tracks.remove(index);
-        if let Some(publisher) = node.publisher {
-            self.peers[publisher.0].feeds.retain(|feed| feed.track != index);
+        if let Some(publisher) = self.tracks[index].publisher {
+            self.begin_close(publisher, CloseReason::Requested);
         }
+        let node = self.tracks.remove(index);
         for (peer, _) in node.subscribers {
             self.remove_watches_of(peer, index);
         }
@@ -149,6 +150,7 @@ impl Engine {
                     extensions: section.extensions,
                     form: Watch::form_of(&section.extensions, section.mid),
                     subscription: Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx),
+                    keyframe_due: None,
                 };
                 node.subscribers.push((index, peer.watches.len() as u16));
                 peer.watches.push(watch);
@@ -178,10 +180,11 @@ impl Engine {
         self.mark_dirty(index);
     }
 
-    /// Ends everything that flows over a peer.
+    /// Ends everything that flows over a peer. Nothing of it is left behind: places of tracks are reused.
     fn unbind(&mut self, index: PeerIndex) {
         let peer = &mut self.peers[index.0];
         peer.outbox.clear();
+        peer.streams = Streams::default();
         for feed in std::mem::take(&mut peer.feeds) {
             let node = &mut self.tracks[feed.track];
             node.publisher = None;
@@ -192,8 +195,9 @@ impl Engine {
                 self.push_event(Event::TrackStopped { track });
             }
         }
-        for watch in &self.peers[index.0].watches {
+        for watch in std::mem::take(&mut self.peers[index.0].watches) {
             self.tracks[watch.track].subscribers.retain(|entry| entry.0 != index);
+            self.peers[index.0].farewell_ssrcs.push(watch.subscription.ssrc);
         }
     }
 

@@ -130,6 +130,7 @@ impl Engine {
             self.guarded(index, |engine| {
                 engine.peers[index.0].transport.expire(now);
                 engine.note_transport_events(index, now);
+                engine.ask_for_postponed_keyframes(index, now);
                 Ok(())
             })
             .unwrap_or_else(|reason| self.counters.note_drop(reason));
@@ -173,6 +174,9 @@ impl Engine {
             Protocol::Stun => self.demux.by_ufrag(stun::is_binding_request_username(datagram.bytes)?),
             _ => self.demux.by_path(datagram.path),
         }?;
+        if self.peers[index.0].closing.is_some() {
+            return Err(DropReason::NotConnected);
+        }
         self.guarded(index, |engine| match protocol {
             Protocol::Stun => engine.receive_stun(index, datagram, now),
             Protocol::Dtls => engine.receive_dtls(index, datagram, now),
@@ -221,12 +225,18 @@ impl Engine {
         if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| turn(self))) {
             return outcome;
         }
+        self.note_panic(index);
+        Err(DropReason::Panicked)
+    }
+
+    /// A peer whose turn panicked is closed without another word: its state cannot be trusted.
+    fn note_panic(&mut self, index: PeerIndex) {
         add(&self.counters.panics_total, 1);
         let peer = &mut self.peers[index.0];
         tracing::error!(transport = peer.id.0, "a panic in this transport's turn closes it");
-        peer.closing = Some(CloseReason::Panicked);
+        peer.is_live = false;
+        peer.closing.get_or_insert(CloseReason::Panicked);
         self.mark_dirty(index);
-        Err(DropReason::Panicked)
     }
 
     fn mark_dirty(&mut self, index: PeerIndex) {
