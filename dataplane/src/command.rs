@@ -28,7 +28,7 @@ pub enum Command {
         /// Audio or video.
         kind: MediaKind,
     },
-    /// Ends a track and every subscription to it.
+    /// Ends a track and every subscription to it, and says goodbye to the transport that feeds it.
     RemoveTrack {
         /// Its name.
         track: TrackId,
@@ -116,7 +116,7 @@ pub struct TransportReport {
     pub remote: Option<SocketAddr>,
     /// The SRTP profile in use, in the words of the IANA registry.
     pub srtp_profile: Option<&'static str>,
-    /// Round-trip time from receiver reports or STUN, milliseconds.
+    /// Round-trip time from receiver reports, milliseconds.
     pub round_trip_ms: Option<f64>,
     /// RTP packets received and accepted.
     pub packets_received: u64,
@@ -199,7 +199,7 @@ pub enum Event {
 pub enum CloseReason {
     /// By [`Command::RemoveTransport`] or [`Command::CloseAll`].
     Requested,
-    /// The peer said goodbye (DTLS close_notify, or BYE for all of its streams).
+    /// The peer said goodbye (DTLS close_notify).
     PeerLeft,
     /// No authenticated packet for `CONSENT_TIMEOUT`.
     ConsentExpired,

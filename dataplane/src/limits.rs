@@ -73,10 +73,15 @@ pub const NACK_TRIES_MAX: u8 = 10;
 pub const NACK_REORDER_WAIT: Duration = Duration::from_millis(10);
 /// Wait between two NACKs for one packet while no round trip is measured.
 pub const NACK_RETRY_DEFAULT: Duration = Duration::from_millis(100);
+/// The shortest round trip that a peer is believed.
+pub const ROUND_TRIP_MIN: Duration = Duration::from_millis(20);
 /// NACK entries accepted in one RTCP packet; the rest is not read. security.md M2.
 pub const NACK_ENTRIES_PER_PACKET_MAX: usize = 32;
 /// Times that one packet is sent again to one subscriber.
 pub const RTX_SENDS_MAX: u8 = 5;
+/// Repeats that one subscription gets in a second beside half of what it was sent in that second: a burst of
+/// loss heals, and a hostile viewer cannot pull more than one and a half times the stream. security.md M2.
+pub const RTX_BURST_MAX: u32 = 64;
 /// RTCP packets that are read from one compound. security.md M4.
 pub const RTCP_PACKETS_PER_COMPOUND_MAX: usize = 64;
 /// RTCP datagrams accepted from one transport per second. security.md M4.
@@ -86,6 +91,8 @@ pub const RTCP_PER_SECOND_MAX: u32 = 200;
 pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 /// Keyframe requests accepted from one subscription within [`KEYFRAME_REQUEST_WINDOW`].
 pub const KEYFRAME_REQUESTS_PER_WINDOW_MAX: u32 = 3;
+/// Keyframes asked for only to learn the size of an encoding.
+pub const SIZE_REQUESTS_MAX: u8 = 3;
 /// See [`KEYFRAME_REQUESTS_PER_WINDOW_MAX`].
 pub const KEYFRAME_REQUEST_WINDOW: Duration = Duration::from_secs(10);
 /// An encoding without packets for this long does not flow any more.
@@ -93,6 +100,8 @@ pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(700);
 
 /// Time between transport-wide feedback packets to a publisher.
 pub const TWCC_INTERVAL: Duration = Duration::from_millis(50);
+/// Transport-wide feedback packets sent to one publisher in one turn.
+pub const TWCC_PACKETS_PER_TURN_MAX: usize = 8;
 /// Packet statuses in one transport-wide feedback packet, so that it stays below the MTU.
 pub const TWCC_STATUSES_PER_PACKET_MAX: usize = 400;
 /// Arrivals that wait to be reported; when there are more, the oldest are forgotten.

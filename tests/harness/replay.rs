@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use dataplane::id::{Mid, PayloadType, Rid, Ssrc, Token};
 use dataplane::media::format::{Codec, ExtensionIds, ExtensionKind, Feedback, Format, MediaKind, Profile};
+use dataplane::time::NtpTime;
 use dataplane::transport::Transport;
 use dataplane::transport::description::{Description, Section, SectionRole};
 use dataplane::wire::extension::{ExtensionWriter, Form};
-use dataplane::wire::rtcp::{RtcpPacket, RtcpWriter, packets};
+use dataplane::wire::rtcp::{RtcpPacket, RtcpWriter, SenderInfo, packets};
 use dataplane::wire::rtp::{FIXED_HEADER_LEN, RtpHeader, set_extension_bit, write_header};
 use is::stun::{StunMessage, TransId};
 
@@ -49,6 +50,8 @@ pub struct ReplayClient {
     media_ssrc: Option<Ssrc>,
     /// Keyframes that were asked for.
     pub keyframe_requests: u32,
+    /// Sender reports that arrived: wall-clock time and RTP timestamp.
+    pub sender_reports: Vec<(NtpTime, u32)>,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,7 @@ impl ReplayClient {
             highest: None,
             media_ssrc: None,
             keyframe_requests: 0,
+            sender_reports: Vec::new(),
         };
         (client, transport)
     }
@@ -126,6 +130,18 @@ impl ReplayClient {
             self.received.iter().filter_map(|(_, _, payload)| width(payload)).collect();
         widths.dedup();
         widths
+    }
+
+    /// Reports that the next frame of each encoding is captured at `ntp` of this client's clock.
+    pub fn send_sender_reports(&mut self, ntp: NtpTime) {
+        let next: Vec<(Ssrc, u32)> =
+            self.encodings.iter().map(|sending| (sending.ssrc, sending.timestamp)).collect();
+        for (ssrc, rtp_timestamp) in next {
+            let info = SenderInfo { ntp, rtp_timestamp, packet_count: 1, octet_count: 1 };
+            self.send_rtcp(|writer| {
+                writer.sender_report(ssrc, &info, &[]);
+            });
+        }
     }
 
     /// Asks for a keyframe.
@@ -181,6 +197,9 @@ impl ReplayClient {
     fn note_rtcp(&mut self, bytes: &[u8]) {
         for packet in packets(bytes).into_iter().flatten() {
             match packet {
+                RtcpPacket::SenderReport { info, .. } => {
+                    self.sender_reports.push((info.ntp, info.rtp_timestamp));
+                }
                 RtcpPacket::Pli { media, .. } => {
                     self.keyframe_requests += 1;
                     for sending in self.encodings.iter_mut().filter(|sending| sending.ssrc == media) {
@@ -279,7 +298,12 @@ fn description(index: usize, encodings: &[Encoding]) -> Description {
     };
     let section =
         Section { mid: Mid(token("0")), kind: MediaKind::Video, role, formats: vec![format], extensions };
-    Description { sections: vec![section], has_reduced_size_rtcp: true, allows_mixed_extensions: true }
+    Description {
+        sections: vec![section],
+        cname: "replay".to_owned(),
+        has_reduced_size_rtcp: true,
+        allows_mixed_extensions: true,
+    }
 }
 
 fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {

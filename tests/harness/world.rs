@@ -45,6 +45,8 @@ pub struct World<C> {
     pub links: Vec<Link>,
     /// What the shard told the control plane.
     pub events: Vec<Event>,
+    /// The shard's wall clock.
+    pub wall_clock: WallClock,
     engine: Engine,
     network: Network,
     /// Each client's address as the shard sees it.
@@ -77,6 +79,7 @@ impl<C: Client> World<C> {
             clients: Vec::new(),
             links: Vec::new(),
             events: Vec::new(),
+            wall_clock,
             engine: Engine::new(config, counters),
             network: Network::new(seed ^ 0x5eed),
             publics: Vec::new(),
@@ -92,6 +95,19 @@ impl<C: Client> World<C> {
         self.engine.apply(Envelope { command, reply }, self.now);
         self.turn();
         answer.try_recv().unwrap().expect("every command is answered at once")
+    }
+
+    /// Tells the shard several things in one turn, with datagrams from a client right behind them.
+    pub fn commands_and_packets(&mut self, commands: Vec<Command>, client: usize, packets: &[Vec<u8>]) {
+        for command in commands {
+            let (reply, _) = oneshot::channel();
+            self.engine.apply(Envelope { command, reply }, self.now);
+        }
+        for bytes in packets {
+            let (source, destination) = (self.publics[client], server_address());
+            self.deliver(&Flight { source, destination, bytes: bytes.clone() });
+        }
+        self.turn();
     }
 
     /// Makes a track.

@@ -243,6 +243,48 @@ fn a_removed_peer_is_told_and_the_rest_goes_on() {
 }
 
 #[test]
+fn peers_and_tracks_may_go_in_one_turn_while_packets_still_come() {
+    let mut room = Room::new(13);
+    let publisher = room.join(PeerRole::Publisher);
+    let subscriber = room.join(PeerRole::Subscriber);
+    room.publish(publisher, Duration::from_millis(300));
+    let now = room.world.now;
+    room.world.clients[publisher].send_frame(now);
+    let late: Vec<Vec<u8>> =
+        std::iter::from_fn(|| harness::world::Client::poll_transmit(&mut room.world.clients[publisher]))
+            .collect();
+    assert!(!late.is_empty());
+    let commands = vec![
+        Command::RemoveTransport { id: transport_id(subscriber) },
+        Command::RemoveTransport { id: transport_id(publisher) },
+        Command::RemoveTrack { track: room.video },
+        Command::AddTrack { track: TrackId(2), kind: MediaKind::Audio },
+    ];
+    room.world.commands_and_packets(commands, publisher, &late);
+    room.world.run_for(Duration::from_secs(1));
+    assert_eq!(room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed), 0);
+    for peer in [publisher, subscriber] {
+        let closed = Event::TransportClosed { id: transport_id(peer), reason: CloseReason::Requested };
+        assert!(room.world.events.contains(&closed), "{:?}", room.world.events);
+        assert!(!room.world.clients[peer].is_alive(), "and is told");
+    }
+}
+
+#[test]
+fn a_track_that_is_removed_takes_its_publisher_along() {
+    let mut room = Room::new(14);
+    let publisher = room.join(PeerRole::Publisher);
+    let subscriber = room.join(PeerRole::Subscriber);
+    room.publish(publisher, Duration::from_millis(300));
+    room.world.command(Command::RemoveTrack { track: room.video });
+    room.publish(publisher, Duration::from_millis(300));
+    assert_eq!(room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed), 0);
+    let closed = Event::TransportClosed { id: transport_id(publisher), reason: CloseReason::Requested };
+    assert!(room.world.events.contains(&closed));
+    assert!(room.world.clients[subscriber].is_alive(), "a viewer stays, it has nothing to see");
+}
+
+#[test]
 fn a_peer_that_hangs_up_is_freed_at_once() {
     let mut room = Room::new(11);
     let publisher = room.join(PeerRole::Publisher);

@@ -1,14 +1,17 @@
 //! Carries out commands of the control plane, and lets peers go.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::peer::{Feed, Peer, Watch};
+use super::streams::Streams;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
     Binding, CloseReason, Command, EncodingReport, Event, Refusal, Reply, TrackReport, TransportReport,
 };
+use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
 use crate::limits::{TRACKS_PER_SHARD_MAX, TRANSPORTS_PER_SHARD_MAX};
 use crate::media::format::MediaKind;
@@ -50,10 +53,10 @@ impl Engine {
 
     fn remove_track(&mut self, id: TrackId) -> Result<(), Refusal> {
         let index = self.tracks.find(id).ok_or(Refusal::UnknownTrack)?;
-        let node = self.tracks.remove(index);
-        if let Some(publisher) = node.publisher {
-            self.peers[publisher.0].feeds.retain(|feed| feed.track != index);
+        if let Some(publisher) = self.tracks[index].publisher {
+            self.begin_close(publisher, CloseReason::Requested);
         }
+        let node = self.tracks.remove(index);
         for (peer, _) in node.subscribers {
             self.remove_watches_of(peer, index);
         }
@@ -90,10 +93,9 @@ impl Engine {
         }
         let places = self.check_bindings(&transport, bindings)?;
 
-        let rtcp_ssrc = Ssrc(self.random.next() as u32 | 1);
-        let cname = format!("{:016x}", self.random.next());
+        let rtcp_ssrc = Ssrc(self.random.number() as u32 | 1);
         let ufrag = transport.local_ufrag().to_owned();
-        let index = PeerIndex(self.peers.insert(Peer::new(id, transport, rtcp_ssrc, cname, now)));
+        let index = PeerIndex(self.peers.insert(Peer::new(id, transport, rtcp_ssrc, now)));
         self.demux.add_ufrag(&ufrag, index);
         for (section, track) in places {
             self.bind(index, section, track);
@@ -148,6 +150,7 @@ impl Engine {
                     extensions: section.extensions,
                     form: Watch::form_of(&section.extensions, section.mid),
                     subscription: Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx),
+                    keyframe_due: None,
                 };
                 node.subscribers.push((index, peer.watches.len() as u16));
                 peer.watches.push(watch);
@@ -177,10 +180,11 @@ impl Engine {
         self.mark_dirty(index);
     }
 
-    /// Ends everything that flows over a peer.
+    /// Ends everything that flows over a peer. Nothing of it is left behind: places of tracks are reused.
     fn unbind(&mut self, index: PeerIndex) {
         let peer = &mut self.peers[index.0];
         peer.outbox.clear();
+        peer.streams = Streams::default();
         for feed in std::mem::take(&mut peer.feeds) {
             let node = &mut self.tracks[feed.track];
             node.publisher = None;
@@ -191,8 +195,9 @@ impl Engine {
                 self.push_event(Event::TrackStopped { track });
             }
         }
-        for watch in &self.peers[index.0].watches {
+        for watch in std::mem::take(&mut self.peers[index.0].watches) {
             self.tracks[watch.track].subscribers.retain(|entry| entry.0 != index);
+            self.peers[index.0].farewell_ssrcs.push(watch.subscription.ssrc);
         }
     }
 
@@ -205,6 +210,10 @@ impl Engine {
         let reason = peer.closing.unwrap_or(CloseReason::Panicked);
         self.push_event(Event::TransportClosed { id: peer.id, reason });
         self.publish_gauges();
+        // What str0m leaves behind may panic as well; that must not reach the shard (D14).
+        if catch_unwind(AssertUnwindSafe(|| drop(peer))).is_err() {
+            add(&self.counters.panics_total, 1);
+        }
     }
 
     fn find_peer(&self, id: TransportId) -> Result<PeerIndex, Refusal> {

@@ -73,6 +73,9 @@ impl Peer {
         }?;
         let section = &sections[self.feeds[usize::from(feed)].section];
         let SectionRole::Ingress { rids, ssrcs } = &section.role else { return None };
+        if !carries(section, payload_type) {
+            return None;
+        }
         let is_rtx = section.format_of_rtx(payload_type).is_some()
             || ssrcs.iter().any(|announced| announced.1 == Some(ssrc));
         let rid = if is_rtx { extensions.repaired_rid.or(extensions.rid) } else { extensions.rid };

@@ -21,8 +21,12 @@ impl Engine {
     /// Writes everything that one peer gets in this turn.
     pub(super) fn flush(&mut self, index: PeerIndex, egress: &mut impl Egress, now: Instant) {
         if let Some(reason) = self.peers[index.0].closing {
-            if reason == CloseReason::Requested {
-                self.say_farewell(index, egress, now);
+            match reason {
+                CloseReason::Requested => self.say_farewell(index, egress, now),
+                // Its alert or its answer to the peer's goodbye.
+                CloseReason::PeerLeft | CloseReason::HandshakeFailed => self.flush_transport(index, egress),
+                // Nothing is sent to whom no consent is known (RFC 7675), or whose state is broken.
+                CloseReason::ConsentExpired | CloseReason::ConnectTimedOut | CloseReason::Panicked => {}
             }
             self.peers[index.0].is_gone = true;
             return;
@@ -76,7 +80,7 @@ impl Engine {
         let ntp = self.config.wall_clock.ntp(now);
         let mut totals = Totals::default();
         for (watch, outgoing) in peer.outbox.drain(..) {
-            let watch = &peer.watches[usize::from(watch)];
+            let watch = &mut peer.watches[usize::from(watch)];
             let cache = &self.tracks[watch.track].track.cache;
             let Some((packet, payload)) = cache.get(outgoing.key) else {
                 self.counters.note_drop(DropReason::TooLate);
@@ -95,6 +99,7 @@ impl Engine {
             egress.commit(path, len, received_at);
             peer.transport_sequence = peer.transport_sequence.wrapping_add(1);
             totals.note(outgoing.form, len);
+            watch.subscription.sent.note(&outgoing, payload.len());
         }
         peer.stats.packets_sent += totals.forwarded;
         add(&self.counters.packets_forwarded_total, totals.forwarded);
@@ -131,15 +136,11 @@ struct Stream {
 
 impl Stream {
     fn of(watch: &Watch, outgoing: &Outgoing) -> Option<Self> {
-        let (payload_type, rtx) = watch.subscription.payload_types()?;
-        Some(match outgoing.form {
-            OutgoingForm::Media | OutgoingForm::Padding => {
-                Self { ssrc: watch.subscription.ssrc, payload_type, index: outgoing.number }
-            }
-            OutgoingForm::Repeat { rtx_number } => {
-                Self { ssrc: watch.subscription.rtx_ssrc?, payload_type: rtx?, index: rtx_number }
-            }
-        })
+        let (ssrc, index) = match outgoing.form {
+            OutgoingForm::Media | OutgoingForm::Padding => (watch.subscription.ssrc, outgoing.number),
+            OutgoingForm::Repeat { rtx_number } => (watch.subscription.rtx_ssrc?, rtx_number),
+        };
+        Some(Self { ssrc, payload_type: outgoing.payload_type, index })
     }
 }
 

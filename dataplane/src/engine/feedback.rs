@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::peer::ReferenceTime;
+use super::peer::{ReferenceTime, Watch};
+use super::tracks::Tracks;
 use super::{Engine, PeerIndex};
 use crate::command::Event;
 use crate::counters::{DropReason, add};
@@ -31,12 +32,13 @@ impl Engine {
         if !peer.is_live {
             return Err(DropReason::NotConnected);
         }
-        if !peer.rtcp_budget.spend(now) {
-            return Err(DropReason::TooMuchRtcp);
-        }
         let mut plain = std::mem::take(&mut self.compound);
         plain.resize(DATAGRAM_SIZE_BYTES_MAX, 0);
         let outcome = peer.transport.open_rtcp(datagram.bytes, &mut plain[..], now).and_then(|len| {
+            // Counted only now: what strangers forge must not use up the peer's share.
+            if !self.peers[index.0].rtcp_budget.spend(now) {
+                return Err(DropReason::TooMuchRtcp);
+            }
             for packet in packets(&plain[..len])? {
                 self.handle_rtcp(index, &packet, datagram.received_at, now);
             }
@@ -148,16 +150,36 @@ impl Engine {
     fn handle_keyframe_request(&mut self, index: PeerIndex, media: Ssrc, now: Instant) {
         add(&self.counters.keyframe_requests_received_total, 1);
         let peer = &mut self.peers[index.0];
-        let Some(watch) = peer.watches.iter_mut().find(|watch| watch.subscription.ssrc == media) else {
+        let Some(at) = peer.watches.iter().position(|watch| watch.subscription.ssrc == media) else {
             return;
         };
-        if !watch.subscription.spend_keyframe_request(now) {
+        let watch = &mut peer.watches[at];
+        let Some(encoding) = encoding_to_ask(watch, &self.tracks, now) else { return };
+        let track = watch.track;
+        if self.tracks[track].track.encodings[usize::from(encoding)].keyframes.is_wanted() {
             return;
         }
-        let track = watch.track;
-        let shown = watch.subscription.current_encoding();
-        if let Some(encoding) = shown.or(self.tracks[track].track.best()) {
-            self.want_keyframe(track, encoding);
+        match watch.subscription.spend_keyframe_request(now) {
+            Ok(()) => self.want_keyframe(track, encoding),
+            Err(later) => {
+                watch.keyframe_due.get_or_insert(later);
+                self.mark_dirty(index);
+            }
+        }
+    }
+
+    /// Asks for the keyframes that a peer wanted too soon: whoever waits is not forgotten.
+    pub(super) fn ask_for_postponed_keyframes(&mut self, index: PeerIndex, now: Instant) {
+        for at in 0..self.peers[index.0].watches.len() {
+            let watch = &mut self.peers[index.0].watches[at];
+            if watch.keyframe_due.is_none_or(|due| due > now) {
+                continue;
+            }
+            watch.keyframe_due = None;
+            let track = watch.track;
+            if let Some(encoding) = encoding_to_ask(watch, &self.tracks, now) {
+                self.want_keyframe(track, encoding);
+            }
         }
     }
 
@@ -185,4 +207,12 @@ impl Engine {
         }
         self.push_event(Event::TransportConnected { id });
     }
+}
+
+/// The encoding that a keyframe request of a subscriber is about: what it is shown if that flows, else what
+/// it should be shown.
+fn encoding_to_ask(watch: &Watch, tracks: &Tracks, now: Instant) -> Option<u8> {
+    let track = &tracks[watch.track].track;
+    let is_flowing = |at: &u8| track.encodings.get(usize::from(*at)).is_some_and(|e| e.is_flowing(now));
+    watch.subscription.current_encoding().filter(is_flowing).or(track.best()).filter(is_flowing)
 }

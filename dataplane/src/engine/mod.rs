@@ -28,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use aws_lc_rs::hmac;
 use slab::Slab;
 
 use crate::command::{CloseReason, Envelope, Event};
@@ -86,7 +87,7 @@ impl Engine {
     pub fn new(config: EngineConfig, counters: Arc<Counters>) -> Self {
         Self {
             config,
-            random: Random(config.seed),
+            random: Random::new(config.seed),
             peers: Slab::new(),
             tracks: Tracks::default(),
             demux: Demux::new(config.seed),
@@ -99,10 +100,19 @@ impl Engine {
         }
     }
 
-    /// Carries out a command and answers it. Nobody may be waiting for the answer any more.
+    /// Carries out a command and answers it. Nobody may be waiting for the answer any more. A command that
+    /// panics is counted and stays without an answer.
     pub fn apply(&mut self, envelope: Envelope, now: Instant) {
-        let reply = self.command(envelope.command, now);
-        let _ = envelope.reply.send(reply);
+        let Envelope { command, reply } = envelope;
+        match catch_unwind(AssertUnwindSafe(|| self.command(command, now))) {
+            Ok(answer) => {
+                let _ = reply.send(answer);
+            }
+            Err(_) => {
+                add(&self.counters.panics_total, 1);
+                tracing::error!("a command panicked");
+            }
+        }
     }
 
     /// Takes one datagram.
@@ -120,6 +130,7 @@ impl Engine {
             self.guarded(index, |engine| {
                 engine.peers[index.0].transport.expire(now);
                 engine.note_transport_events(index, now);
+                engine.ask_for_postponed_keyframes(index, now);
                 Ok(())
             })
             .unwrap_or_else(|reason| self.counters.note_drop(reason));
@@ -163,6 +174,9 @@ impl Engine {
             Protocol::Stun => self.demux.by_ufrag(stun::is_binding_request_username(datagram.bytes)?),
             _ => self.demux.by_path(datagram.path),
         }?;
+        if self.peers[index.0].closing.is_some() {
+            return Err(DropReason::NotConnected);
+        }
         self.guarded(index, |engine| match protocol {
             Protocol::Stun => engine.receive_stun(index, datagram, now),
             Protocol::Dtls => engine.receive_dtls(index, datagram, now),
@@ -211,12 +225,18 @@ impl Engine {
         if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| turn(self))) {
             return outcome;
         }
+        self.note_panic(index);
+        Err(DropReason::Panicked)
+    }
+
+    /// A peer whose turn panicked is closed without another word: its state cannot be trusted.
+    fn note_panic(&mut self, index: PeerIndex) {
         add(&self.counters.panics_total, 1);
         let peer = &mut self.peers[index.0];
         tracing::error!(transport = peer.id.0, "a panic in this transport's turn closes it");
-        peer.closing = Some(CloseReason::Panicked);
+        peer.is_live = false;
+        peer.closing.get_or_insert(CloseReason::Panicked);
         self.mark_dirty(index);
-        Err(DropReason::Panicked)
     }
 
     fn mark_dirty(&mut self, index: PeerIndex) {
@@ -236,21 +256,28 @@ impl Engine {
     }
 }
 
-/// A stream of numbers that outsiders cannot guess without the seed (SplitMix64, Steele et al. 2014).
+/// A stream of numbers that the seed determines and that nobody can continue who sees some of them: peers
+/// see SSRCs and first sequence numbers.
 #[derive(Debug)]
-struct Random(u64);
+struct Random {
+    key: hmac::Key,
+    drawn: u64,
+}
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    fn new(seed: u64) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes()), drawn: 0 }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.drawn += 1;
+        let drawn = hmac::sign(&self.key, &self.drawn.to_be_bytes());
+        let head = drawn.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes");
+        u64::from_be_bytes(*head)
     }
 
     /// A first sequence number: far enough from the wrap that no receiver mistakes the rollover counter.
     fn first_number(&mut self) -> u64 {
-        1 + self.next() % 32_000
+        1 + self.number() % 32_000
     }
 }

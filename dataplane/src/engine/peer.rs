@@ -10,7 +10,7 @@ use super::streams::Streams;
 use crate::command::CloseReason;
 use crate::congestion::twcc_log::TwccLog;
 use crate::id::{Mid, Ssrc, TransportId};
-use crate::limits::{OUTBOX_LEN_MAX, REFERENCE_TIMES_LEN_MAX, RTCP_PER_SECOND_MAX};
+use crate::limits::{OUTBOX_LEN_MAX, REFERENCE_TIMES_LEN_MAX, ROUND_TRIP_MIN, RTCP_PER_SECOND_MAX};
 use crate::media::format::{ExtensionIds, ExtensionKind};
 use crate::media::subscription::{Outgoing, Subscription};
 use crate::transport::Transport;
@@ -24,12 +24,12 @@ pub(super) struct Peer {
     pub(super) transport: Box<Transport>,
     /// Our SSRC in receiver reports and feedback.
     pub(super) rtcp_ssrc: Ssrc,
-    /// The CNAME of all our streams to this peer (RFC 3550, section 6.5.1).
-    pub(super) cname: String,
     /// ICE and DTLS are done, and it is not being closed: media may flow.
     pub(super) is_live: bool,
     /// It is being closed, for this reason.
     pub(super) closing: Option<CloseReason>,
+    /// What it was sent, for its BYE.
+    pub(super) farewell_ssrcs: Vec<Ssrc>,
     /// It is closed, and is forgotten at the end of its flush.
     pub(super) is_gone: bool,
     /// It is on the list of peers to flush.
@@ -76,6 +76,8 @@ pub(super) struct Watch {
     /// The extension form that fits every id of the section.
     pub(super) form: Form,
     pub(super) subscription: Subscription,
+    /// A keyframe that it asked for too soon; it is asked for then.
+    pub(super) keyframe_due: Option<Instant>,
 }
 
 /// A receiver reference time (RFC 3611, section 4.4), as it arrived.
@@ -118,21 +120,15 @@ impl RtcpBudget {
 }
 
 impl Peer {
-    pub(super) fn new(
-        id: TransportId,
-        transport: Box<Transport>,
-        rtcp_ssrc: Ssrc,
-        cname: String,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(id: TransportId, transport: Box<Transport>, rtcp_ssrc: Ssrc, now: Instant) -> Self {
         let ingress_extensions = merge_ingress(transport.description());
         Self {
             id,
             transport,
             rtcp_ssrc,
-            cname,
             is_live: false,
             closing: None,
+            farewell_ssrcs: Vec::new(),
             is_gone: false,
             is_dirty: false,
             streams: Streams::default(),
@@ -165,9 +161,15 @@ impl Peer {
         has_room
     }
 
-    /// The round trip to assume where none is measured.
+    /// The canonical name of all our streams to this peer.
+    pub(super) fn cname(&self) -> &str {
+        &self.transport.description().cname
+    }
+
+    /// The round trip to assume where none is measured. What a peer claims has a floor: limits that hang on
+    /// it must not go away.
     pub(super) fn round_trip_or(&self, default: Duration) -> Duration {
-        self.stats.round_trip.unwrap_or(default)
+        self.stats.round_trip.unwrap_or(default).max(ROUND_TRIP_MIN)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::counters::add;
 use crate::id::Ssrc;
 use crate::limits::{
     NACK_RETRY_DEFAULT, PUBLISHER_BITRATE_BPS_MAX, REPORT_BLOCKS_LEN_MAX, REPORT_INTERVAL,
-    RTCP_SIZE_BYTES_MAX, SECTIONS_PER_OFFER_MAX,
+    RTCP_SIZE_BYTES_MAX, SECTIONS_PER_OFFER_MAX, TWCC_PACKETS_PER_TURN_MAX,
 };
 use crate::media::encoding::Run;
 use crate::media::format::ExtensionKind;
@@ -43,13 +43,13 @@ impl Engine {
     }
 
     pub(super) fn send_bye(&mut self, index: PeerIndex, egress: &mut impl Egress) {
-        let ssrcs: Vec<Ssrc> =
-            self.peers[index.0].watches.iter().map(|watch| watch.subscription.ssrc).collect();
         self.send_compound(index, egress, |peer, _, writer| {
             writer.receiver_report(peer.rtcp_ssrc, &[]);
-            writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
-            let all = if ssrcs.is_empty() { vec![peer.rtcp_ssrc] } else { ssrcs };
-            writer.bye(&all);
+            writer.sdes_cname(peer.rtcp_ssrc, peer.cname());
+            match peer.farewell_ssrcs.as_slice() {
+                [] => writer.bye(&[peer.rtcp_ssrc]),
+                sent => writer.bye(sent),
+            };
         });
     }
 
@@ -61,11 +61,11 @@ impl Engine {
             let blocks = report_blocks(peer, tracks, now);
             if senders.is_empty() {
                 writer.receiver_report(peer.rtcp_ssrc, &blocks);
-                writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
+                writer.sdes_cname(peer.rtcp_ssrc, peer.cname());
             }
             for (at, (ssrc, info)) in senders.iter().enumerate() {
                 writer.sender_report(*ssrc, info, if at == 0 { &blocks } else { &[] });
-                writer.sdes_cname(*ssrc, &peer.cname);
+                writer.sdes_cname(*ssrc, peer.cname());
             }
             for asked in std::mem::take(&mut peer.reference_times) {
                 let delay = now.saturating_duration_since(asked.received_at).as_secs_f64() * 65_536.0;
@@ -94,7 +94,9 @@ impl Engine {
                         writer.nack(sender, run.ssrc, &lost[..count]);
                         nacks += count as u64;
                     }
-                    if let Some(sequence_number) = encoding.keyframes.take_due(now) {
+                    let is_flowing = now < run.silent_at();
+                    let request = is_flowing.then(|| encoding.keyframes.take_due(now)).flatten();
+                    if let Some(sequence_number) = request {
                         lead(peer, writer);
                         request_keyframe(run, sender, sequence_number, writer);
                         keyframes += 1;
@@ -108,7 +110,10 @@ impl Engine {
 
     /// Transport-wide feedback: without it a browser stays at its start bitrate.
     fn send_transport_feedback(&mut self, index: PeerIndex, egress: &mut impl Egress, now: Instant) {
-        while self.peers[index.0].twcc_log.due_at().is_some_and(|due| due <= now) {
+        for _ in 0..TWCC_PACKETS_PER_TURN_MAX {
+            if self.peers[index.0].twcc_log.due_at().is_none_or(|due| due > now) {
+                break;
+            }
             self.send_compound(index, egress, |peer, _, writer| {
                 lead(peer, writer);
                 let sender = peer.rtcp_ssrc;
@@ -143,10 +148,13 @@ impl Engine {
         let mut deadline = peer.transport.next_deadline();
         if peer.is_live {
             deadline = deadline.min(peer.reports_due);
+            deadline =
+                peer.watches.iter().filter_map(|watch| watch.keyframe_due).fold(deadline, Instant::min);
             for feed in &peer.feeds {
                 for encoding in &self.tracks[feed.track].track.encodings {
                     let missing = encoding.run.as_ref().and_then(|run| run.missing.due_at());
-                    let keyframe = encoding.run.as_ref().and_then(|_| encoding.keyframes.due_at(now));
+                    let asked = encoding.is_flowing(now).then(|| encoding.keyframes.due_at(now));
+                    let keyframe = asked.flatten();
                     let due = [missing, keyframe, peer.twcc_log.due_at()];
                     deadline = due.into_iter().flatten().fold(deadline, Instant::min);
                 }
@@ -160,7 +168,7 @@ impl Engine {
 fn lead(peer: &Peer, writer: &mut RtcpWriter<'_>) {
     if writer.is_empty() && !peer.transport.description().has_reduced_size_rtcp {
         writer.receiver_report(peer.rtcp_ssrc, &[]);
-        writer.sdes_cname(peer.rtcp_ssrc, &peer.cname);
+        writer.sdes_cname(peer.rtcp_ssrc, peer.cname());
     }
 }
 

@@ -1,16 +1,19 @@
 //! Offers a packet of a track to everyone who watches it.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::Event;
 use crate::counters::DropReason;
 use crate::media::encoding::Encoding;
+use crate::media::format::MediaKind;
 use crate::media::packet_cache::CacheKey;
 use crate::media::subscription::{Offer, Verdict};
 
-/// How far behind the first packet of a keyframe its other packets may have come before it, in packets.
+/// How many of the newest packets of a track are searched for what came before the first packet of a
+/// keyframe although it stands behind it.
 const KEYFRAME_REORDER_MAX: usize = 64;
 
 /// What a subscriber needs after an offer.
@@ -29,7 +32,7 @@ impl Engine {
         let mut wants_keyframe = false;
         for at in 0..self.tracks[track].subscribers.len() {
             let (peer, watch) = self.tracks[track].subscribers[at];
-            match self.offer(track, key, peer, watch, now) {
+            match self.offer_guarded(track, key, peer, watch, now) {
                 Need::Nothing => {}
                 Need::Keyframe => wants_keyframe = true,
                 Need::Rest => self.offer_rest(track, key, peer, watch, now),
@@ -44,11 +47,31 @@ impl Engine {
     /// Asks the publisher of `track` for a keyframe of `encoding`; the request leaves when it may.
     pub(super) fn want_keyframe(&mut self, track: TrackIndex, encoding: u8) {
         let node = &mut self.tracks[track];
+        if node.track.kind == MediaKind::Audio {
+            return;
+        }
         let Some(encoding) = node.track.encodings.get_mut(usize::from(encoding)) else { return };
         encoding.keyframes.want();
         if let Some(publisher) = node.publisher {
             self.mark_dirty(publisher);
         }
+    }
+
+    /// Offers a packet so that a panic in one subscriber's state ends that subscriber, and not the publisher
+    /// in whose turn it happens (D14).
+    fn offer_guarded(
+        &mut self,
+        track: TrackIndex,
+        key: CacheKey,
+        peer: PeerIndex,
+        watch: u16,
+        now: Instant,
+    ) -> Need {
+        let turn = AssertUnwindSafe(|| self.offer(track, key, peer, watch, now));
+        catch_unwind(turn).unwrap_or_else(|_| {
+            self.note_panic(peer);
+            Need::Nothing
+        })
     }
 
     fn offer(&mut self, track: TrackIndex, key: CacheKey, peer: PeerIndex, watch: u16, now: Instant) -> Need {
@@ -67,6 +90,7 @@ impl Engine {
             feed: node.track.feed(),
             target: node.track.best(),
             report: run.sender_report,
+            is_recent: packet.index + KEYFRAME_REORDER_MAX as u64 / 4 >= run.arrivals.highest(),
         };
         let bound = &mut subscriber.watches[usize::from(watch)];
         let formats = &subscriber.transport.description().sections[bound.section].formats;

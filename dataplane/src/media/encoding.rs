@@ -42,6 +42,8 @@ pub struct Run {
     pub sender_report: Option<SenderReport>,
     /// Follows picture ids.
     pub pictures: PictureReader,
+    /// How often a keyframe was wanted only to learn the size.
+    pub size_requests: u8,
     meter: BitrateMeter,
     last_at: Instant,
 }
@@ -54,7 +56,7 @@ impl Encoding {
 
     /// Whether packets came lately.
     pub fn is_flowing(&self, now: Instant) -> bool {
-        self.run.as_ref().is_some_and(|run| now < run.last_at + ENCODING_SILENCE_MAX)
+        self.run.as_ref().is_some_and(|run| now < run.silent_at())
     }
 
     /// Orders encodings by what they show: pixels, then bits. 0: nothing flows.
@@ -83,6 +85,7 @@ impl Run {
             missing: MissingPackets::default(),
             sender_report: None,
             pictures: PictureReader::default(),
+            size_requests: 0,
             meter: BitrateMeter::new(now),
             last_at: now,
         }
@@ -95,11 +98,17 @@ impl Run {
         match arrival {
             Arrival::Newest { gap } if gap > 0 && asks_for_loss => self.missing.note_gap(highest, index, now),
             Arrival::Late => self.missing.note_arrival(index),
-            Arrival::Newest { .. } | Arrival::Duplicate => {}
+            Arrival::Newest { .. } => {}
+            Arrival::Duplicate => return arrival,
         }
         self.meter.add(payload_len, now);
         self.last_at = now;
         arrival
+    }
+
+    /// When it counts as silent, if nothing comes before.
+    pub fn silent_at(&self) -> Instant {
+        self.last_at + ENCODING_SILENCE_MAX
     }
 
     /// Puts a 16-bit sequence number on the line of this run, nearest to its newest packet.

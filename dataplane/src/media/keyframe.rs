@@ -20,6 +20,11 @@ impl KeyframeRequests {
         self.is_wanted = true;
     }
 
+    /// Whether somebody waits already.
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
     /// A keyframe arrived: every wish is granted.
     pub fn granted(&mut self) {
         self.is_wanted = false;
@@ -48,15 +53,18 @@ pub struct KeyframeBudget {
 }
 
 impl KeyframeBudget {
-    /// Whether one more request is accepted at `now`.
-    pub fn spend(&mut self, now: Instant) -> bool {
-        let is_over = self.window_began.is_none_or(|began| now >= began + KEYFRAME_REQUEST_WINDOW);
-        if is_over {
-            self.window_began = Some(now);
+    /// Accepts one more request at `now`, or says when one is accepted again.
+    pub fn spend(&mut self, now: Instant) -> Result<(), Instant> {
+        let began = self.window_began.filter(|began| now < *began + KEYFRAME_REQUEST_WINDOW);
+        let began = *self.window_began.insert(began.unwrap_or_else(|| {
             self.used = 0;
+            now
+        }));
+        if self.used >= KEYFRAME_REQUESTS_PER_WINDOW_MAX {
+            return Err(began + KEYFRAME_REQUEST_WINDOW);
         }
         self.used += 1;
-        self.used <= KEYFRAME_REQUESTS_PER_WINDOW_MAX
+        Ok(())
     }
 }
 
@@ -93,8 +101,11 @@ mod tests {
     fn a_hostile_subscriber_runs_out_of_budget_and_gets_it_back() {
         let start = Instant::now();
         let mut budget = KeyframeBudget::default();
-        let accepted = (0..1000).filter(|ms| budget.spend(start + Duration::from_millis(*ms))).count();
+        let accepted =
+            (0..1000).filter(|ms| budget.spend(start + Duration::from_millis(*ms)).is_ok()).count();
         assert_eq!(accepted, 3);
-        assert!(budget.spend(start + Duration::from_secs(10)));
+        let later = start + Duration::from_secs(10);
+        assert_eq!(budget.spend(start + Duration::from_secs(5)), Err(later));
+        assert_eq!(budget.spend(later), Ok(()));
     }
 }

@@ -42,12 +42,6 @@ impl MissingPackets {
         }
     }
 
-    /// Stops asking for everything: a keyframe made it useless.
-    pub fn give_up(&mut self) {
-        self.lost_total += self.list.len() as u64;
-        self.list.clear();
-    }
-
     /// When the next question is due.
     pub fn due_at(&self) -> Option<Instant> {
         self.list.iter().map(|missing| missing.ask_at).min()

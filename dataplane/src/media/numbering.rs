@@ -76,6 +76,11 @@ impl Numbering {
         self.highest = Some(index);
         // What is missing before it keeps the old offset, and so its open numbers.
         self.next = u64::try_from(index as i64 - last.offset).unwrap_or(self.next);
+        if let Some(empty) = self.ranges.last_mut().filter(|range| range.from == index) {
+            // The one before was skipped too: no number hangs on this range yet.
+            *empty = Range { from: index + 1, offset: last.offset + 1 };
+            return None;
+        }
         if self.ranges.len() == RANGES_LEN_MAX {
             self.ranges.remove(0);
         }

@@ -28,6 +28,7 @@ pub struct Vp8Picture {
 #[derive(Debug, Default)]
 pub struct PictureReader {
     highest_picture_id: Option<u64>,
+    has_parameter_sets: bool,
 }
 
 impl PictureReader {
@@ -41,12 +42,18 @@ impl PictureReader {
                 let seen = vp9::inspect(payload);
                 Picture { is_entry: seen.is_keyframe_start, size: seen.size, vp8: None }
             }
-            Codec::H264 => {
-                let seen = h264::inspect(payload);
-                Picture { is_entry: seen.is_keyframe_start, size: seen.size, vp8: None }
-            }
+            Codec::H264 => self.read_h264(payload),
             Codec::Av1 => Picture { is_entry: av1::inspect(payload).is_keyframe_start, ..Picture::default() },
         }
+    }
+
+    /// A keyframe begins with its parameter sets. Only where none ever came in band, signalling gave them and
+    /// the IDR slice is the beginning.
+    fn read_h264(&mut self, payload: &[u8]) -> Picture {
+        let seen = h264::inspect(payload);
+        self.has_parameter_sets |= seen.is_keyframe_start;
+        let is_entry = seen.is_keyframe_start || (seen.has_idr && !self.has_parameter_sets);
+        Picture { is_entry, size: seen.size, vp8: None }
     }
 
     fn read_vp8(&mut self, payload: &[u8]) -> Picture {

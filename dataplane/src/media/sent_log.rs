@@ -51,7 +51,7 @@ impl SentLog {
         Some(*sent)
     }
 
-    /// Forgets everything: the source restarted.
+    /// Forgets everything: what follows has another format.
     pub fn clear(&mut self) {
         self.ring.fill(None);
     }

@@ -1,9 +1,9 @@
 //! One subscriber's view of one track: which source it follows, and how its packets are rewritten.
 //!
-//! | word     | set by                  | meaning                        |
-//! |----------|-------------------------|--------------------------------|
-//! | `target` | the track               | the encoding we want to send   |
-//! | current  | this module, at a entry | the source that is being sent  |
+//! | word     | set by                   | meaning                        |
+//! |----------|--------------------------|--------------------------------|
+//! | `target` | the track                | the encoding we want to send   |
+//! | current  | this module, at an entry | the source that is being sent  |
 //!
 //! # Invariants
 //!
@@ -25,6 +25,7 @@ use super::sent_log::SentLog;
 use super::timeline::Timeline;
 use crate::counters::DropReason;
 use crate::id::{PayloadType, Ssrc};
+use crate::limits::RTX_BURST_MAX;
 use crate::wire::vp8;
 
 /// A packet of the track on offer, with what the track knows of its source.
@@ -42,6 +43,8 @@ pub struct Offer<'a> {
     pub target: Option<u8>,
     /// The newest sender report of its source.
     pub report: Option<SenderReport>,
+    /// Whether it is among the newest of its source, so that what came before it out of order is at hand.
+    pub is_recent: bool,
 }
 
 /// What becomes of an offered packet.
@@ -61,6 +64,8 @@ pub enum Verdict {
 pub struct Outgoing {
     /// Where the payload is.
     pub key: CacheKey,
+    /// The payload type that it leaves with.
+    pub payload_type: PayloadType,
     /// The egress number: sequence number and SRTP index.
     pub number: u64,
     /// The egress timestamp.
@@ -100,12 +105,33 @@ pub struct Subscription {
     pub is_known_to_peer: bool,
     current: Option<Current>,
     refused: Option<Codec>,
+    /// The source that was refused, so that it is said once.
+    refused_source: Option<Source>,
     numbering: Numbering,
     rtx_next: u64,
     pictures: PictureLine,
     log: SentLog,
     is_last_marked: bool,
     budget: KeyframeBudget,
+    repeats: RepeatBudget,
+}
+
+/// Bounds what a subscriber can pull by NACKs within one second (security.md M2).
+#[derive(Debug, Default)]
+struct RepeatBudget {
+    second_began: Option<Instant>,
+    sent: u32,
+    repeated: u32,
+}
+
+impl RepeatBudget {
+    fn may_send(&mut self, now: Instant) -> bool {
+        let is_over = self.second_began.is_none_or(|began| now >= began + Duration::from_secs(1));
+        if is_over {
+            *self = Self { second_began: Some(now), sent: 0, repeated: 0 };
+        }
+        self.repeated < RTX_BURST_MAX + self.sent / 2
+    }
 }
 
 /// Packets and payload octets sent on one SSRC (RFC 3550, section 6.4.1).
@@ -115,6 +141,16 @@ pub struct SentTotals {
     pub packets: u64,
     /// Payload octets.
     pub octets: u64,
+}
+
+impl SentTotals {
+    /// Counts a packet that left. Repeats have an SSRC of their own.
+    pub fn note(&mut self, outgoing: &Outgoing, payload_len: usize) {
+        if !matches!(outgoing.form, OutgoingForm::Repeat { .. }) {
+            self.packets += 1;
+            self.octets += payload_len as u64;
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,12 +171,14 @@ impl Subscription {
             is_known_to_peer: false,
             current: None,
             refused: None,
+            refused_source: None,
             numbering: Numbering::new(first),
             rtx_next: first_rtx,
             pictures: PictureLine::default(),
             log: SentLog::default(),
             is_last_marked: true,
             budget: KeyframeBudget::default(),
+            repeats: RepeatBudget::default(),
         }
     }
 
@@ -154,13 +192,15 @@ impl Subscription {
         if Some(source.encoding) != offer.target {
             return Verdict::Drop(DropReason::OtherEncoding);
         }
-        if !offer.packet.picture.is_entry {
-            return Verdict::Drop(DropReason::AwaitingKeyframe);
-        }
         let Some(format) = formats.iter().find(|format| format.can_show(offer.format)) else {
-            self.refused = Some(offer.format.codec);
+            if self.refused_source.replace(source) != Some(source) {
+                self.refused = Some(offer.format.codec);
+            }
             return Verdict::Drop(DropReason::CodecNotNegotiated);
         };
+        if !offer.packet.picture.is_entry || !offer.is_recent {
+            return Verdict::Drop(DropReason::AwaitingKeyframe);
+        }
         self.switch(offer, *format, now)
     }
 
@@ -179,11 +219,6 @@ impl Subscription {
         self.refused.take()
     }
 
-    /// The payload types of what is being sent: media and RTX.
-    pub fn payload_types(&self) -> Option<(PayloadType, Option<PayloadType>)> {
-        self.current.map(|current| (current.format.payload_type, current.format.rtx))
-    }
-
     /// The clock rate of what is being sent, Hz.
     pub fn clock_rate_hz(&self) -> Option<u32> {
         self.current.map(|current| current.format.clock_rate_hz)
@@ -193,13 +228,18 @@ impl Subscription {
     /// soon again, or RTX was not negotiated: a repeat on the media SSRC would repeat a nonce.
     pub fn repeat(&mut self, sequence_number: u16, round_trip: Duration, now: Instant) -> Option<Outgoing> {
         self.rtx_ssrc?;
-        self.current?.format.rtx?;
+        let payload_type = self.current?.format.rtx?;
+        if !self.repeats.may_send(now) {
+            return None;
+        }
         let number = self.numbering.unwrap(sequence_number)?;
         let sent = self.log.repeat(number, round_trip, now)?;
+        self.repeats.repeated += 1;
         let rtx_number = self.rtx_next;
         self.rtx_next += 1;
         Some(Outgoing {
             key: sent.key,
+            payload_type,
             number: sent.number,
             timestamp: sent.timestamp,
             vp8: sent.vp8,
@@ -207,8 +247,8 @@ impl Subscription {
         })
     }
 
-    /// Whether the subscriber may ask for one more keyframe.
-    pub fn spend_keyframe_request(&mut self, now: Instant) -> bool {
+    /// Spends one keyframe request; if there is none left, says when there is.
+    pub fn spend_keyframe_request(&mut self, now: Instant) -> Result<(), Instant> {
         self.budget.spend(now)
     }
 
@@ -218,6 +258,10 @@ impl Subscription {
         if is_new_feed {
             self.timeline.forget_clock();
         }
+        if self.current.is_some_and(|current| current.format != format) {
+            // What was sent before would be repeated under the payload type of now.
+            self.log.clear();
+        }
         let joint = if self.is_last_marked { Joint::Whole } else { Joint::Cut };
         let number = self.numbering.switch(packet.index, joint);
         self.timeline.switch(packet.timestamp, offer.report, format.clock_rate_hz, now);
@@ -225,7 +269,7 @@ impl Subscription {
             self.pictures.switch(picture);
         }
         self.current = Some(Current { source: packet.source, feed: offer.feed, format });
-        self.refused = None;
+        self.refused_source = None;
         Verdict::Switch(self.outgoing(offer, number, OutgoingForm::Media, now))
     }
 
@@ -253,8 +297,9 @@ impl Subscription {
         if form == OutgoingForm::Media && self.rtx_ssrc.is_some() {
             self.log.note(number, offer.key, timestamp, vp8);
         }
-        self.sent.packets += 1;
-        self.sent.octets += u64::from(packet.payload_len);
-        Outgoing { key: offer.key, number, timestamp, vp8, form }
+        self.repeats.sent += 1;
+        let payload_type =
+            self.current.map_or(offer.format.payload_type, |current| current.format.payload_type);
+        Outgoing { key: offer.key, payload_type, number, timestamp, vp8, form }
     }
 }

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use super::arrival::SenderReport;
 use crate::time::NtpTime;
 
-/// A new frame may not be placed further back than this before it is moved to just after the last one.
+/// How far after the last frame a new source begins at least if nothing tells when it was captured.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
+/// The same where capture times are known: as little as keeps the frames in order.
+const PUSH: Duration = Duration::from_millis(1);
 /// A capture-time step at a switch that is larger than this is not believed.
 const STEP_MAX: Duration = Duration::from_secs(5);
 
@@ -22,6 +24,9 @@ pub struct Timeline {
     last: Option<Last>,
     /// A capture time and the egress timestamp that belongs to it, from the current source.
     anchor: Option<(NtpTime, u32)>,
+    /// How far the line was pushed ahead of capture time so that frames follow each other, in ticks. The next
+    /// switch measures from capture time again, so that pushes do not add up.
+    pushed: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +44,20 @@ impl Timeline {
             self.anchor = report.map(|report| (report.ntp, report.rtp_timestamp));
             return;
         };
-        let ahead = self
-            .ahead_by_capture(timestamp, report, last, clock_rate_hz)
-            .unwrap_or_else(|| ticks(now.saturating_duration_since(last.sent_at), clock_rate_hz));
-        let frame = ticks(FRAME_DEFAULT, clock_rate_hz);
-        let ahead = if ahead <= 0 { frame } else { ahead };
-        self.shift = last.timestamp.wrapping_add(ahead as u32).wrapping_sub(timestamp);
+        let placed = match self.ahead_by_capture(timestamp, report, last, clock_rate_hz) {
+            Some(ahead) => {
+                let ahead = ahead - self.pushed;
+                let placed = ahead.max(ticks(PUSH, clock_rate_hz));
+                self.pushed = placed - ahead;
+                placed
+            }
+            None => {
+                self.pushed = 0;
+                let elapsed = ticks(now.saturating_duration_since(last.sent_at), clock_rate_hz);
+                elapsed.max(ticks(FRAME_DEFAULT, clock_rate_hz))
+            }
+        };
+        self.shift = last.timestamp.wrapping_add(placed as u32).wrapping_sub(timestamp);
         self.anchor = report.map(|report| (report.ntp, report.rtp_timestamp.wrapping_add(self.shift)));
     }
 
@@ -73,11 +86,6 @@ impl Timeline {
         let (anchor_ntp, anchor_timestamp) = self.anchor?;
         let moved = ntp.seconds_since(anchor_ntp) * f64::from(clock_rate_hz);
         Some(anchor_timestamp.wrapping_add(moved.round() as i64 as u32))
-    }
-
-    /// The newest egress timestamp.
-    pub fn last(&self) -> Option<u32> {
-        self.last.map(|last| last.timestamp)
     }
 
     /// How far the packet is captured after the last one that was sent, in ticks.
@@ -123,6 +131,25 @@ mod tests {
         let late = start + Duration::from_millis(500);
         line.switch(700_000 + 10_800, Some(report(700_000, 10_000)), RATE, late);
         assert_eq!(line.place(700_000 + 10_800, late), 10_000 + 1_800);
+    }
+
+    /// All encodings of one picture are captured at once, so each switch up is at the capture time of the
+    /// last frame. A hundred of them leave the line where it was.
+    #[test]
+    fn switches_at_one_capture_time_do_not_add_up() {
+        let start = Instant::now();
+        let ntp = NtpTime::from_unix(Duration::from_secs(10));
+        let report = SenderReport { ntp, rtp_timestamp: 0, received_at: start };
+        let mut line = Timeline::default();
+        line.switch(0, Some(report), RATE, start);
+        line.place(0, start);
+        for frame in 1..=200 {
+            let timestamp = frame * 3_000;
+            line.place(timestamp, start);
+            line.switch(timestamp, Some(report), RATE, start);
+            assert!(line.place(timestamp, start) <= timestamp + 100, "frame {frame}");
+            line.switch(timestamp + 3_000, Some(report), RATE, start);
+        }
     }
 
     #[test]

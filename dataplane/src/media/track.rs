@@ -8,7 +8,7 @@ use super::encoding::{Encoding, Run};
 use super::format::{Codec, Format, MediaKind};
 use super::packet_cache::PacketCache;
 use crate::id::{Rid, Ssrc};
-use crate::limits::{AUDIO_CACHE_LEN, VIDEO_CACHE_LEN};
+use crate::limits::{AUDIO_CACHE_LEN, SIZE_REQUESTS_MAX, VIDEO_CACHE_LEN};
 
 /// How often the best encoding is chosen anew.
 const RECONSIDER_INTERVAL: Duration = Duration::from_millis(100);
@@ -104,7 +104,11 @@ impl Track {
         let shows_size = matches!(self.codec, Some(Codec::Vp8 | Codec::H264));
         let is_simulcast = self.encodings.len() > 1;
         for encoding in &mut self.encodings {
-            if is_simulcast && shows_size && encoding.size.is_none() && encoding.is_flowing(now) {
+            let is_unknown =
+                is_simulcast && shows_size && encoding.size.is_none() && encoding.is_flowing(now);
+            let Some(run) = encoding.run.as_mut().filter(|_| is_unknown) else { continue };
+            if run.size_requests < SIZE_REQUESTS_MAX && !encoding.keyframes.is_wanted() {
+                run.size_requests += 1;
                 encoding.keyframes.want();
             }
         }

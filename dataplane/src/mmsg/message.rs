@@ -1,7 +1,6 @@
 //! Socket addresses and control messages as the kernel lays them out, in safe code.
 //!
-//! Both sides of `sendmmsg` and `recvmmsg` use it, and io_uring takes the same bytes. The layouts are those
-//! of ip(7), ipv6(7), udp(7) and cmsg(3).
+//! Both `sendmmsg` and `recvmmsg` use it. The layouts are those of ip(7), ipv6(7), udp(7) and cmsg(3).
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

@@ -1,8 +1,7 @@
 //! Collects sealed datagrams in one slab and cuts them into GSO trains.
 //!
 //! A train is a run of datagrams for one path that leaves in one send: all of one length, except that the
-//! last may be shorter (`UDP_SEGMENT` of udp(7)). This module knows no sockets and no system calls; the
-//! io_uring backend builds its trains with it too.
+//! last may be shorter (`UDP_SEGMENT` of udp(7)). This module knows no sockets and no system calls.
 //!
 //! # Invariants
 //!

@@ -1,4 +1,4 @@
-//! What the loop needs of a way to move datagrams. The epoll backend has it, io_uring will have it.
+//! What the loop needs of a way to move datagrams, so that another one than epoll can be put in its place.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -9,6 +9,8 @@ use crate::media::format::{ExtensionIds, Format, MediaKind};
 pub struct Description {
     /// The accepted media sections, in the order of the offer.
     pub sections: Vec<Section>,
+    /// The canonical name of all that we send (RFC 3550, section 6.5.1), as the answer says it.
+    pub cname: String,
     /// Whether RTCP may come without a leading report (RFC 5506).
     pub has_reduced_size_rtcp: bool,
     /// Whether two-byte header extensions may be sent (`extmap-allow-mixed`, RFC 8285, section 6).

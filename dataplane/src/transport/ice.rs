@@ -84,7 +84,8 @@ impl Ice {
     fn trust(&mut self, path: Path, now: Instant) -> Result<PathChange, DropReason> {
         if let Some(at) = self.paths.iter().position(|known| *known == path) {
             self.verified_at[at] = now;
-            return Ok(PathChange::default());
+            // Said each time: whoever else has verified this address meanwhile has taken it over.
+            return Ok(PathChange { added: Some(path), removed: None });
         }
         let mut removed = None;
         if self.paths.len() >= PATHS_PER_TRANSPORT_MAX {

@@ -44,7 +44,7 @@ const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// What an authenticated STUN request changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathChange {
-    /// A path that is trusted from now on.
+    /// The path that the request vouches for; known or new.
     pub added: Option<Path>,
     /// A path that is not trusted any more, to make room.
     pub removed: Option<Path>,

@@ -199,7 +199,8 @@ impl Negotiator {
             .map_err(|error| contradiction(&error))?;
         let answer = rtc.sdp_api().accept_offer(canonical).map_err(|error| contradiction(&error))?;
 
-        let (description, replaced) = read_back(&mut rtc, offer, settings.role)?;
+        let (mut description, replaced) = read_back(&mut rtc, offer, settings.role)?;
+        description.cname.clone_from(&stream);
         let candidates = &settings.candidates[..settings.candidates.len().min(CANDIDATES_PER_ANSWER_MAX)];
         let edits = Edits { offer, role: settings.role, candidates, replaced: &replaced, stream: &stream };
         let sdp = answer::edit(&answer.to_sdp_string(), &edits);
@@ -280,6 +281,7 @@ fn read_back(
         sections: Vec::with_capacity(offer.sections.len()),
         has_reduced_size_rtcp: offer.sections.iter().all(|section| section.has_reduced_size_rtcp),
         allows_mixed_extensions: offer.allows_mixed_extensions,
+        cname: String::new(),
     };
     let mut replaced = Vec::new();
     for offered in &offer.sections {

@@ -40,8 +40,10 @@ pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
             continue;
         }
         let mut line = line.to_owned();
+        // One canonical name for all, as all leave on one clock (RFC 3550, section 6.5.1).
+        let name = if line.contains(" cname:") { edits.stream } else { &stream };
         for replaced in edits.replaced {
-            line = line.replace(replaced.as_str(), &stream);
+            line = line.replace(replaced.as_str(), name);
         }
         push_line(&mut sdp, &line);
         let offered = edits.offer.sections.get(section.wrapping_sub(1));

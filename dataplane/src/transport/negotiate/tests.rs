@@ -161,7 +161,7 @@ fn the_ssrcs_of_an_offer_without_simulcast_are_kept() {
 }
 
 #[test]
-fn a_watching_chromium_is_told_the_ssrcs_of_one_stream() {
+fn a_watching_chromium_is_told_the_ssrcs_of_one_stream_for_each_pair() {
     for (offer, sections) in [(WATCH, 2), (WATCH_FOUR, 4)] {
         let answered = watch(offer);
         check_common(&answered, "passive");
@@ -169,7 +169,11 @@ fn a_watching_chromium_is_told_the_ssrcs_of_one_stream() {
         let msids: Vec<Vec<&str>> =
             lines(&answered.sdp, "a=msid:").iter().map(|line| line[7..].split(' ').collect()).collect();
         assert_eq!(msids.len(), sections);
-        assert!(msids.iter().all(|msid| msid[0] == msids[0][0]), "one stream: {msids:?}");
+        for pair in msids.chunks(2) {
+            assert_eq!(pair[0][0], pair[1][0], "a pair is one stream, for lip sync");
+        }
+        let first_stream = msids.iter().filter(|msid| msid[0] == msids[0][0]).count();
+        assert_eq!(first_stream, 2, "each pair is a stream of its own: {msids:?}");
         let mut tracks: Vec<&str> = msids.iter().map(|msid| msid[1]).collect();
         tracks.sort_unstable();
         tracks.dedup();

@@ -106,7 +106,8 @@ fn paths_are_bounded_and_the_nominated_one_stays() {
     let (change, nominated, _) = send(101, true);
     assert_eq!(change.removed, Some(path("198.51.100.1:3")), "2 was still nominated");
     assert_eq!(nominated, 101);
-    assert_eq!(send(2, true), (PathChange::default(), 2, PATHS_PER_TRANSPORT_MAX));
+    let known = PathChange { added: Some(path("198.51.100.1:2")), removed: None };
+    assert_eq!(send(2, true), (known, 2, PATHS_PER_TRANSPORT_MAX));
 }
 
 #[test]

@@ -175,7 +175,9 @@ fn padding_is_cut_and_absurd_padding_ends_the_compound() {
         panic!("no nack");
     };
     assert!(entries.eq([9]));
-    for count in [0, 3, 20, 255] {
+    // libwebrtc pads feedback by 1 to 3 bytes; what is left over of a NACK entry is not read.
+    assert!(packets(&with_padding(1)).is_ok());
+    for count in [0, 20, 255] {
         assert!(packets(&with_padding(count)).is_err(), "{count}");
     }
 }
