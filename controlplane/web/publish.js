@@ -198,7 +198,7 @@ async function showStats() {
     return;
   }
   const [figures, live] = await Promise.all([stats.readPublisher(connection), api.room(room).catch(() => null)]);
-  const sent = figures.encodings.filter((encoding) => encoding.bitrateBps > 0);
+  const sent = figures.encodings.filter((encoding) => encoding.bitrateBps > 0).sort(byPlace);
   showNumbers(byId("numbers"), [
     ["Bitrate", bitrate(figures.bitrateBps)],
     ["Round trip", milliseconds(figures.rttSeconds)],
@@ -208,6 +208,11 @@ async function showStats() {
   ]);
   byId("encodings").hidden = sent.length === 0;
   byId("encodings").tBodies[0].replaceChildren(...sent.map(row));
+}
+
+/** As in the description, the largest picture of a camera first. */
+function byPlace(one, other) {
+  return Number(one.mid) - Number(other.mid) || (other.height ?? 0) - (one.height ?? 0);
 }
 
 function row(encoding) {
