@@ -172,6 +172,16 @@ impl State {
                 metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&value)?;
             }
         }
+        let help = "Whether the thread of the shard runs: 1, or 0 once it has ended";
+        let mut metric = encoder.encode_descriptor("shard_up", help, None, MetricType::Gauge)?;
+        for (id, shard) in self.shards() {
+            metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&i64::from(shard.is_running()))?;
+        }
+        let help = "Times that the shard began to hang";
+        let mut metric = encoder.encode_descriptor("shard_stalls", help, None, MetricType::Counter)?;
+        for ((id, _), stalls) in self.shards().zip(self.0.shards().stall_counts()) {
+            encode_counter(&mut metric, &[("shard", id.as_str())], &stalls)?;
+        }
         let help = "CPU time of the thread of the shard";
         let unit = Unit::Seconds;
         let mut metric = encoder.encode_descriptor("shard_cpu", help, Some(&unit), MetricType::Counter)?;

@@ -192,7 +192,11 @@ fn of_shard(error: CallError) -> Problem {
         CallError::Refused(Refusal::TrackIsPublished) => {
             (StatusCode::CONFLICT, "publisher_present", "The room has a publisher")
         }
-        CallError::Gone | CallError::Refused(_) => {
+        CallError::Gone => {
+            tracing::error!(code = "shard_down", "request failed: {error}");
+            (StatusCode::SERVICE_UNAVAILABLE, "shard_down", "The media thread of the room has ended")
+        }
+        CallError::Refused(_) => {
             tracing::error!(code = "internal", "request failed: {error}");
             (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
         }
