@@ -125,7 +125,10 @@ impl Shards {
     pub fn start(plan: &Plan, wake: &Wake, start: StartShard) -> Result<Self, ShardStartError> {
         let mut handles: Vec<ShardHandle> = Vec::with_capacity(plan.count);
         for index in 0..plan.count {
-            let port = if plan.port == 0 { 0 } else { plan.port + index as u16 };
+            let port = port_of(plan, index).map_err(|error| {
+                handles.iter().for_each(ShardHandle::stop);
+                error
+            })?;
             let config = ShardConfig {
                 id: ShardId(index as u16),
                 listen: plan.listen.clone(),
@@ -165,9 +168,8 @@ impl Shards {
     pub fn least_loaded(&self) -> Result<ShardId, CallError> {
         let stalled = self.stalled();
         let running = self.handles.iter().filter(|shard| shard.is_running());
-        let least = running.min_by_key(|shard| {
-            (stalled.contains(&shard.id()), shard.counters().transports.load(Relaxed))
-        });
+        let least = running
+            .min_by_key(|shard| (stalled.contains(&shard.id()), shard.counters().transports.load(Relaxed)));
         least.map(ShardHandle::id).ok_or(CallError::Gone)
     }
 
@@ -206,9 +208,7 @@ impl Shards {
         let nobody = TransportId(u64::MAX);
         let running = self.handles.iter().zip(&self.watches).filter(|(handle, _)| handle.is_running());
         let asked: Vec<_> = running
-            .map(|(handle, watch)| {
-                (watch, self.send(handle.id(), Command::DescribeTransport { id: nobody }))
-            })
+            .map(|(handle, watch)| (watch, self.send(handle.id(), Command::DescribeTransport { id: nobody })))
             .collect();
         for (watch, sent) in asked {
             let answer = match sent {
@@ -289,6 +289,22 @@ impl Shards {
             self.handles.iter().for_each(ShardHandle::stop);
         }
     }
+}
+
+/// The base port plus the index; more shards than there are ports above the base cannot start.
+fn port_of(plan: &Plan, index: usize) -> Result<u16, ShardStartError> {
+    if plan.port == 0 {
+        return Ok(0);
+    }
+    u16::try_from(usize::from(plan.port) + index).map_err(|_| ShardStartError {
+        shard: index,
+        port: plan.port,
+        remedy: "set SLUICE_RTC_PORT lower, or SLUICE_SHARDS",
+        source: io::Error::other(format!(
+            "each of {} shards needs a port, and 65535 is the last",
+            plan.count
+        )),
+    })
 }
 
 fn is_stalled(handle: &ShardHandle, watch: &Watch) -> bool {

@@ -229,8 +229,11 @@ impl Running {
         }
         let count = self.shards.transport_count();
         progress(&format!("saying goodbye to {count} sessions"));
-        let told: Vec<_> =
-            self.shards.iter().map(|shard| (shard.id(), self.shards.send(shard.id(), Command::CloseAll))).collect();
+        let told: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| (shard.id(), self.shards.send(shard.id(), Command::CloseAll)))
+            .collect();
         for (shard, sent) in told {
             let answer = match sent {
                 Ok(pending) => pending.reply().await,

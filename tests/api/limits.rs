@@ -1,7 +1,7 @@
 //! Each limit at its limit and one above it, and what cannot start.
 
 use controlplane::config::Config;
-use controlplane::limits::{FRAGMENT_BYTES_MAX, OFFER_BYTES_MAX};
+use controlplane::limits::{FRAGMENT_BYTES_MAX, HEADER_TIMEOUT, OFFER_BYTES_MAX};
 use controlplane::start::start;
 
 use crate::offer::Offer;
@@ -76,6 +76,22 @@ async fn a_burst_passes_and_one_more_is_429_with_retry_after() {
     assert!(header(&response, "retry-after").parse::<u64>().unwrap() >= 1);
     problem(response, 429, "rate_limited").await;
     assert_eq!(server.send("GET", "/healthz").await.status(), 200);
+    server.stop().await;
+}
+
+// H5
+#[tokio::test]
+async fn a_connection_that_never_ends_its_head_is_closed() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let server = Server::new().await;
+    let mut slow = tokio::net::TcpStream::connect(server.running.http).await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ").await.unwrap();
+    let mut rest = Vec::new();
+    let limit = HEADER_TIMEOUT + std::time::Duration::from_secs(3);
+    let closed = tokio::time::timeout(limit, slow.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection is still open after {limit:?}");
+    assert!(!String::from_utf8_lossy(&rest).contains("200"), "{rest:?}");
     server.stop().await;
 }
 

@@ -202,6 +202,7 @@ fn of_shard(error: CallError) -> Problem {
         }
     };
     let problem = Problem::new(status, code, title, detail);
+    // Another shard takes the room over, so it is worth another try.
     let is_busy = status == StatusCode::SERVICE_UNAVAILABLE;
     if is_busy { problem.retry_after(RETRY_FULL_SECONDS) } else { problem }
 }

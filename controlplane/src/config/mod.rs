@@ -182,7 +182,8 @@ impl Draft {
     /// What no single setting can tell: settings that do not fit together. A setting that could not be
     /// parsed contradicts nothing.
     fn contradictions(&self) -> Vec<String> {
-        let on_loopback = |address: &Option<SocketAddr>| address.is_none_or(|address| address.ip().is_loopback());
+        let on_loopback =
+            |address: &Option<SocketAddr>| address.is_none_or(|address| address.ip().is_loopback());
         let mut found = Vec::new();
         if let (Some(address), Some(Auth::Unset)) = (self.http_listen, &self.auth)
             && !address.ip().is_loopback()

@@ -98,15 +98,14 @@ impl Service {
         if self.is_stopping.load(Relaxed) {
             return Err("shutting down".to_owned());
         }
-        let wrong: Vec<String> =
-            [("hang", self.shards.stalled()), ("have ended", self.shards.ended())]
-                .into_iter()
-                .filter(|(_, shards)| !shards.is_empty())
-                .map(|(what, shards)| {
-                    let names: Vec<String> = shards.iter().map(|shard| shard.0.to_string()).collect();
-                    format!("shards that {what}: {}", names.join(", "))
-                })
-                .collect();
+        let wrong: Vec<String> = [("hang", self.shards.stalled()), ("have ended", self.shards.ended())]
+            .into_iter()
+            .filter(|(_, shards)| !shards.is_empty())
+            .map(|(what, shards)| {
+                let names: Vec<String> = shards.iter().map(|shard| shard.0.to_string()).collect();
+                format!("shards that {what}: {}", names.join(", "))
+            })
+            .collect();
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
     }
 
@@ -121,7 +120,11 @@ impl Service {
         for shard in self.shards.look() {
             let lost = self.rooms().forget_shard(shard);
             if !lost.is_empty() {
-                tracing::error!(shard = shard.0, sessions = lost.len(), "sessions were lost with their shard");
+                tracing::error!(
+                    shard = shard.0,
+                    sessions = lost.len(),
+                    "sessions were lost with their shard"
+                );
             }
             for (id, session) in lost {
                 tracing::info!(session = id.short(), room = %session.room, reason = "shard_ended", "session ended");
