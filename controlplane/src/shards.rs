@@ -125,10 +125,7 @@ impl Shards {
     pub fn start(plan: &Plan, wake: &Wake, start: StartShard) -> Result<Self, ShardStartError> {
         let mut handles: Vec<ShardHandle> = Vec::with_capacity(plan.count);
         for index in 0..plan.count {
-            let port = port_of(plan, index).map_err(|error| {
-                handles.iter().for_each(ShardHandle::stop);
-                error
-            })?;
+            let port = port_of(plan, index).inspect_err(|_| handles.iter().for_each(ShardHandle::stop))?;
             let config = ShardConfig {
                 id: ShardId(index as u16),
                 listen: plan.listen.clone(),

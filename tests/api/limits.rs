@@ -126,6 +126,18 @@ async fn a_port_that_is_taken_is_named_with_its_remedy() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn shards_that_have_no_port_left_are_an_error_that_names_the_settings() {
+    let server = Server::new().await;
+    let mut config = Config::defaults();
+    config.http_listen = "127.0.0.1:0".parse().unwrap();
+    config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
+    (config.rtc_port, config.shards) = (65_535, Some(2));
+    let error = start(config).await.unwrap_err().to_string();
+    assert!(error.contains("65535") && error.contains("SLUICE_RTC_PORT"), "{error}");
+    server.stop().await;
+}
+
 // S4-08
 #[tokio::test]
 async fn a_server_with_sessions_stops_within_5_seconds() {
