@@ -1,5 +1,5 @@
-//! Carries what shards say to the service, and keeps the house: empty rooms, forgotten rate buckets,
-//! stalled shards.
+//! Carries what shards say to the service, watches that they run, and keeps the house: empty rooms,
+//! forgotten rate buckets, shards that do not answer.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::rate::RateLimit;
-use crate::limits::HOUSEKEEPING_INTERVAL;
+use crate::limits::{HOUSEKEEPING_INTERVAL, WATCH_INTERVAL};
 use crate::service::Service;
 
 /// What a shard calls when an event waits, and what the pump waits for.
@@ -30,6 +30,18 @@ pub async fn pump(service: Arc<Service>, bell: Arc<Notify>) {
                 service.handle_event(&event);
             }
         }
+        // A thread that ends rings too.
+        service.look_at_shards();
+    }
+}
+
+/// Runs until it is aborted. Apart from the house, whose probes wait for shards.
+pub async fn watch(service: Arc<Service>) {
+    let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        service.look_at_shards();
     }
 }
 

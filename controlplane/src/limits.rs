@@ -40,6 +40,10 @@ pub const RATE_KEYS_MAX: usize = 65_536;
 pub const CALL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often empty rooms, forgotten rate buckets and stalled shards are looked for.
 pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the turns of the shards are looked at. security.md P3.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// A turn that lasts longer than this is a stall; a healthy one takes well below a millisecond.
+pub const STALLED_AFTER_TURN: Duration = Duration::from_millis(250);
 /// Unanswered probes in a row after which a shard counts as stalled.
 pub const STALLED_AFTER_PROBES: u32 = 3;
 /// A session that no event ever closed is looked at again after this long.

@@ -117,11 +117,11 @@ struct State(Arc<Service>);
 /// Name, help and how to read it, of every counter of a shard that has no further label.
 type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
-const COUNTERS: [Row; 16] = [
+const COUNTERS: [Row; 17] = [
     ("packets_received", "Datagrams received", |c| &c.packets_received_total),
-    ("bytes_received", "Bytes of UDP payload received", |c| &c.bytes_received_total),
+    ("received_bytes", "Bytes of UDP payload received", |c| &c.bytes_received_total),
     ("packets_forwarded", "RTP packets forwarded to subscribers", |c| &c.packets_forwarded_total),
-    ("bytes_forwarded", "Bytes of UDP payload of forwarded RTP", |c| &c.bytes_forwarded_total),
+    ("forwarded_bytes", "Bytes of UDP payload of forwarded RTP", |c| &c.bytes_forwarded_total),
     ("packets_retransmitted", "RTP packets sent again over RTX", |c| &c.packets_retransmitted_total),
     ("rtcp_sent", "RTCP datagrams sent", |c| &c.rtcp_sent_total),
     ("nacks_received", "Packets that subscribers asked for again", |c| &c.nacks_received_total),
@@ -138,6 +138,7 @@ const COUNTERS: [Row; 16] = [
     ("receive_overflow", "Datagrams that the kernel dropped: receive buffer full", |c| {
         &c.receive_overflow_total
     }),
+    ("receive_errors", "Receive calls that failed otherwise", |c| &c.receive_errors_total),
 ];
 
 const GAUGES: [Row; 2] =
@@ -171,6 +172,16 @@ impl State {
                 let value = read(shard.counters()).load(Relaxed);
                 metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&value)?;
             }
+        }
+        let help = "Whether the thread of the shard runs: 1, or 0 once it has ended";
+        let mut metric = encoder.encode_descriptor("shard_up", help, None, MetricType::Gauge)?;
+        for (id, shard) in self.shards() {
+            metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&i64::from(shard.is_running()))?;
+        }
+        let help = "Times that the shard began to hang";
+        let mut metric = encoder.encode_descriptor("shard_stalls", help, None, MetricType::Counter)?;
+        for ((id, _), stalls) in self.shards().zip(self.0.shards().stall_counts()) {
+            encode_counter(&mut metric, &[("shard", id.as_str())], &stalls)?;
         }
         let help = "CPU time of the thread of the shard";
         let unit = Unit::Seconds;
@@ -224,12 +235,13 @@ impl State {
                 None,
             )?;
         }
+        // The label is not `quantile`, which Prometheus keeps for summaries.
         let help = "The same, as quantiles since start";
         let name = "forward_latency_quantile";
         let mut metric = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
         for (id, latency) in &latencies {
             for quantile in LATENCY_QUANTILES {
-                let labels = [("shard", id.clone()), ("quantile", quantile.to_string())];
+                let labels = [("shard", id.clone()), ("q", quantile.to_string())];
                 let seconds = latency.value_at_quantile(quantile) as f64 / 1e9;
                 metric.encode_family(&labels)?.encode_gauge(&seconds)?;
             }

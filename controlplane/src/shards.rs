@@ -1,19 +1,22 @@
 //! The shards of this process: starts them, tells them things, and stops them.
 //!
 //! Knows nothing of rooms. A call never waits for a place in a mailbox and never longer than
-//! [`CALL_TIMEOUT`] for an answer: whatever a shard does, HTTP goes on.
+//! [`CALL_TIMEOUT`] for an answer: whatever a shard does, HTTP goes on. A shard that hangs or has ended is
+//! found, said aloud once, and gets no new rooms.
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::{fmt, io};
 
 use dataplane::command::{Command, Refusal, Reply};
 use dataplane::id::{ShardId, TransportId};
 use dataplane::shard::{ShardConfig, ShardHandle, Wake};
 
-use crate::limits::{CALL_TIMEOUT, STALLED_AFTER_PROBES};
+use tokio::time::Instant;
+
+use crate::limits::{CALL_TIMEOUT, STALLED_AFTER_PROBES, STALLED_AFTER_TURN};
 use crate::random;
 
 /// Why a shard gave no answer, or not the wanted one.
@@ -36,16 +39,19 @@ pub enum CallError {
 /// A command that is in the mailbox; its answer is still to come.
 #[derive(Debug)]
 #[must_use]
-pub struct Pending(futures_channel::oneshot::Receiver<Reply>);
+pub struct Pending {
+    answer: futures_channel::oneshot::Receiver<Reply>,
+    deadline: Instant,
+}
 
 impl Pending {
-    /// Waits for the answer, at most [`CALL_TIMEOUT`].
+    /// Waits for the answer, until [`CALL_TIMEOUT`] after the command was sent.
     ///
     /// # Errors
     ///
     /// [`CallError::TimedOut`], [`CallError::Gone`] or what the shard refused.
     pub async fn reply(self) -> Result<Reply, CallError> {
-        match tokio::time::timeout(CALL_TIMEOUT, self.0).await {
+        match tokio::time::timeout_at(self.deadline, self.answer).await {
             Err(_) => Err(CallError::TimedOut),
             Ok(Err(_)) => Err(CallError::Gone),
             Ok(Ok(Reply::Refused(refusal))) => Err(CallError::Refused(refusal)),
@@ -84,10 +90,25 @@ pub struct ShardStartError {
 /// All shards, in the order of their ids.
 pub struct Shards {
     handles: Vec<ShardHandle>,
-    /// Unanswered probes in a row, per shard.
-    missed: Vec<AtomicU32>,
+    /// What is known of each, in the same order.
+    watches: Vec<Watch>,
     is_stopped: AtomicBool,
 }
+
+/// How a shard has behaved.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Unanswered probes in a row.
+    missed: AtomicU32,
+    /// Times that it began to hang.
+    stalls_total: AtomicU64,
+    /// What was said about it last.
+    is_stalled: AtomicBool,
+    is_ended: AtomicBool,
+}
+
+/// Starts one shard: [`ShardHandle::start`], or what a test puts in its place.
+pub type StartShard = fn(ShardConfig, Wake) -> io::Result<ShardHandle>;
 
 impl fmt::Debug for Shards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,10 +122,10 @@ impl Shards {
     /// # Errors
     ///
     /// If a socket cannot be bound. The shards that were started are stopped again.
-    pub fn start(plan: &Plan, wake: &Wake) -> Result<Self, ShardStartError> {
+    pub fn start(plan: &Plan, wake: &Wake, start: StartShard) -> Result<Self, ShardStartError> {
         let mut handles: Vec<ShardHandle> = Vec::with_capacity(plan.count);
         for index in 0..plan.count {
-            let port = if plan.port == 0 { 0 } else { plan.port + index as u16 };
+            let port = port_of(plan, index).inspect_err(|_| handles.iter().for_each(ShardHandle::stop))?;
             let config = ShardConfig {
                 id: ShardId(index as u16),
                 listen: plan.listen.clone(),
@@ -112,7 +133,7 @@ impl Shards {
                 cpu: plan.cpus.get(index).copied(),
                 seed: u64::from_ne_bytes(random::bytes()),
             };
-            match ShardHandle::start(config, Arc::clone(wake)) {
+            match start(config, Arc::clone(wake)) {
                 Ok(handle) => handles.push(handle),
                 Err(source) => {
                     handles.iter().for_each(ShardHandle::stop);
@@ -121,8 +142,8 @@ impl Shards {
                 }
             }
         }
-        let missed = handles.iter().map(|_| AtomicU32::new(0)).collect();
-        Ok(Self { handles, missed, is_stopped: AtomicBool::new(false) })
+        let watches = handles.iter().map(|_| Watch::default()).collect();
+        Ok(Self { handles, watches, is_stopped: AtomicBool::new(false) })
     }
 
     /// Every shard.
@@ -135,10 +156,18 @@ impl Shards {
         self.handles.len()
     }
 
-    /// The shard with the fewest transports, the first of equals: where the next room goes.
-    pub fn least_loaded(&self) -> ShardId {
-        let least = self.handles.iter().min_by_key(|shard| shard.counters().transports.load(Relaxed));
-        least.map_or(ShardId(0), ShardHandle::id)
+    /// The running shard with the fewest transports, the first of equals: where the next room goes. A shard
+    /// that hangs is taken only if all do.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`] if no shard runs.
+    pub fn least_loaded(&self) -> Result<ShardId, CallError> {
+        let stalled = self.stalled();
+        let running = self.handles.iter().filter(|shard| shard.is_running());
+        let least = running
+            .min_by_key(|shard| (stalled.contains(&shard.id()), shard.counters().transports.load(Relaxed)));
+        least.map(ShardHandle::id).ok_or(CallError::Gone)
     }
 
     /// The addresses that a shard has bound.
@@ -156,7 +185,9 @@ impl Shards {
         if self.is_stopped.load(Relaxed) {
             return Err(CallError::Gone);
         }
-        handle.try_call(command).map(Pending).map_err(|_| CallError::Overloaded)
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let sent = handle.try_call(command).map_err(|_| CallError::Overloaded)?;
+        Ok(Pending { answer: sent, deadline })
     }
 
     /// Sends a command and waits for the answer.
@@ -168,33 +199,85 @@ impl Shards {
         self.send(shard, command)?.reply().await
     }
 
-    /// Asks every shard something cheap, and remembers who did not answer.
+    /// Asks every shard that runs something cheap, and remembers who did not answer: a full mailbox, or
+    /// a thread that never wakes. At most [`CALL_TIMEOUT`] in all.
     pub async fn probe(&self) {
         let nobody = TransportId(u64::MAX);
-        for (handle, missed) in self.handles.iter().zip(&self.missed) {
-            let answer = self.call(handle.id(), Command::DescribeTransport { id: nobody }).await;
+        let running = self.handles.iter().zip(&self.watches).filter(|(handle, _)| handle.is_running());
+        let asked: Vec<_> = running
+            .map(|(handle, watch)| (watch, self.send(handle.id(), Command::DescribeTransport { id: nobody })))
+            .collect();
+        for (watch, sent) in asked {
+            let answer = match sent {
+                Ok(pending) => pending.reply().await,
+                Err(error) => Err(error),
+            };
             if matches!(answer, Ok(_) | Err(CallError::Refused(_))) {
-                missed.store(0, Relaxed);
-                continue;
-            }
-            let times = missed.fetch_add(1, Relaxed) + 1;
-            if times == STALLED_AFTER_PROBES {
-                tracing::error!(shard = handle.id().0, ?answer, "the shard does not answer");
+                watch.missed.store(0, Relaxed);
+            } else {
+                watch.missed.fetch_add(1, Relaxed);
             }
         }
     }
 
-    /// The shards that have not answered [`STALLED_AFTER_PROBES`] times in a row.
+    /// Looks at every shard and says, once, when one begins to hang, when it goes on, and when it has
+    /// ended. Gives those that have ended.
+    pub fn look(&self) -> Vec<ShardId> {
+        if self.is_stopped.load(Relaxed) {
+            return Vec::new();
+        }
+        let mut ended = Vec::new();
+        for (handle, watch) in self.handles.iter().zip(&self.watches) {
+            let shard = handle.id();
+            if !handle.is_running() {
+                ended.push(shard);
+                if !watch.is_ended.swap(true, Relaxed) {
+                    tracing::error!(
+                        shard = shard.0,
+                        "SHARD {} HAS ENDED: its sessions are closed, and it takes no more until the \
+                         process is started again",
+                        shard.0
+                    );
+                }
+                continue;
+            }
+            let is_stalled = is_stalled(handle, watch);
+            match (watch.is_stalled.swap(is_stalled, Relaxed), is_stalled) {
+                (false, true) => {
+                    watch.stalls_total.fetch_add(1, Relaxed);
+                    let turn_ms = handle.turn_age().as_millis() as u64;
+                    tracing::error!(shard = shard.0, turn_ms, "the shard hangs: media on it stands still");
+                }
+                (true, false) => tracing::warn!(shard = shard.0, "the shard goes on"),
+                _ => {}
+            }
+        }
+        ended
+    }
+
+    /// The shards that run and hang: in one turn for [`STALLED_AFTER_TURN`], or without an answer for
+    /// [`STALLED_AFTER_PROBES`] probes in a row.
     pub fn stalled(&self) -> Vec<ShardId> {
-        let all = self.handles.iter().zip(&self.missed);
-        all.filter(|(_, missed)| missed.load(Relaxed) >= STALLED_AFTER_PROBES)
+        let all = self.handles.iter().zip(&self.watches);
+        all.filter(|(handle, watch)| handle.is_running() && is_stalled(handle, watch))
             .map(|(handle, _)| handle.id())
             .collect()
     }
 
-    /// Transports on all shards now.
+    /// The shards whose threads have ended.
+    pub fn ended(&self) -> Vec<ShardId> {
+        self.handles.iter().filter(|handle| !handle.is_running()).map(ShardHandle::id).collect()
+    }
+
+    /// How often each shard began to hang, in the order of their ids.
+    pub fn stall_counts(&self) -> impl Iterator<Item = u64> {
+        self.watches.iter().map(|watch| watch.stalls_total.load(Relaxed))
+    }
+
+    /// Transports on all shards that run now.
     pub fn transport_count(&self) -> u64 {
-        self.handles.iter().map(|shard| shard.counters().transports.load(Relaxed)).sum()
+        let running = self.handles.iter().filter(|shard| shard.is_running());
+        running.map(|shard| shard.counters().transports.load(Relaxed)).sum()
     }
 
     /// Ends every thread and waits for it. Blocks.
@@ -203,6 +286,26 @@ impl Shards {
             self.handles.iter().for_each(ShardHandle::stop);
         }
     }
+}
+
+/// The base port plus the index; more shards than there are ports above the base cannot start.
+fn port_of(plan: &Plan, index: usize) -> Result<u16, ShardStartError> {
+    if plan.port == 0 {
+        return Ok(0);
+    }
+    u16::try_from(usize::from(plan.port) + index).map_err(|_| ShardStartError {
+        shard: index,
+        port: plan.port,
+        remedy: "set SLUICE_RTC_PORT lower, or SLUICE_SHARDS",
+        source: io::Error::other(format!(
+            "each of {} shards needs a port, and 65535 is the last",
+            plan.count
+        )),
+    })
+}
+
+fn is_stalled(handle: &ShardHandle, watch: &Watch) -> bool {
+    handle.turn_age() > STALLED_AFTER_TURN || watch.missed.load(Relaxed) >= STALLED_AFTER_PROBES
 }
 
 fn remedy(error: &io::Error) -> &'static str {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dataplane::command::Command;
 use dataplane::limits::TRANSPORTS_PER_SHARD_MAX;
+use dataplane::shard::ShardHandle;
 use dataplane::transport::negotiate::{NegotiateError, Negotiator};
 use tokio::task::JoinHandle;
 
@@ -20,7 +21,7 @@ use crate::metrics::{Exposition, Metrics};
 use crate::service::Service;
 use crate::service::candidates::candidates;
 use crate::service::rooms::Policy;
-use crate::shards::{Plan, ShardStartError, Shards};
+use crate::shards::{Plan, ShardStartError, Shards, StartShard};
 use crate::tls::{Identity, TlsError, identity};
 use crate::{events, host};
 
@@ -82,11 +83,20 @@ pub struct Running {
 /// If a port is taken, a certificate cannot be read, or the machine refuses otherwise. What was started
 /// before is stopped again.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_with(config, ShardHandle::start).await
+}
+
+/// As [`start`], with shards of the caller's.
+///
+/// # Errors
+///
+/// Those of [`start`].
+pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Running, StartError> {
     let host = host::look().map_err(StartError::Host)?;
     let identity = identity(&config, &host.addresses())?;
     let negotiator = Negotiator::new(Instant::now())?;
     let (wake, bell) = events::doorbell();
-    let shards = Arc::new(Shards::start(&plan(&config, &host), &wake)?);
+    let shards = Arc::new(Shards::start(&plan(&config, &host), &wake, start_shard)?);
     let is_local = config.http_listen.ip().is_loopback();
     let candidates: Vec<Vec<SocketAddr>> = shards
         .iter()
@@ -122,6 +132,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let tasks = vec![
         tokio::spawn(events::pump(Arc::clone(&service), bell)),
+        tokio::spawn(events::watch(Arc::clone(&service))),
         tokio::spawn(events::keep_house(Arc::clone(&service), rate)),
     ];
     Ok(Running {
@@ -218,9 +229,18 @@ impl Running {
         }
         let count = self.shards.transport_count();
         progress(&format!("saying goodbye to {count} sessions"));
-        for shard in self.shards.iter() {
-            if let Err(error) = self.shards.call(shard.id(), Command::CloseAll).await {
-                progress(&format!("shard {}: {error}", shard.id().0));
+        let told: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| (shard.id(), self.shards.send(shard.id(), Command::CloseAll)))
+            .collect();
+        for (shard, sent) in told {
+            let answer = match sent {
+                Ok(pending) => pending.reply().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = answer {
+                progress(&format!("shard {}: {error}", shard.0));
             }
         }
         let deadline = tokio::time::Instant::now() + SHUTDOWN_SESSIONS;

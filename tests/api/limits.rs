@@ -1,7 +1,7 @@
 //! Each limit at its limit and one above it, and what cannot start.
 
 use controlplane::config::Config;
-use controlplane::limits::{FRAGMENT_BYTES_MAX, OFFER_BYTES_MAX};
+use controlplane::limits::{FRAGMENT_BYTES_MAX, HEADER_TIMEOUT, OFFER_BYTES_MAX};
 use controlplane::start::start;
 
 use crate::offer::Offer;
@@ -79,6 +79,22 @@ async fn a_burst_passes_and_one_more_is_429_with_retry_after() {
     server.stop().await;
 }
 
+// H5
+#[tokio::test]
+async fn a_connection_that_never_ends_its_head_is_closed() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let server = Server::new().await;
+    let mut slow = tokio::net::TcpStream::connect(server.running.http).await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ").await.unwrap();
+    let mut rest = Vec::new();
+    let limit = HEADER_TIMEOUT + std::time::Duration::from_secs(3);
+    let closed = tokio::time::timeout(limit, slow.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection is still open after {limit:?}");
+    assert!(!String::from_utf8_lossy(&rest).contains("200"), "{rest:?}");
+    server.stop().await;
+}
+
 // S4-03
 #[tokio::test]
 async fn a_server_has_as_many_publishers_as_allowed_and_one_more_is_503() {
@@ -107,6 +123,18 @@ async fn a_port_that_is_taken_is_named_with_its_remedy() {
     config.rtc_port = shard.port();
     let error = start(config).await.unwrap_err().to_string();
     assert!(error.contains(&shard.port().to_string()) && error.contains("SLUICE_RTC_PORT"), "{error}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn shards_that_have_no_port_left_are_an_error_that_names_the_settings() {
+    let server = Server::new().await;
+    let mut config = Config::defaults();
+    config.http_listen = "127.0.0.1:0".parse().unwrap();
+    config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
+    (config.rtc_port, config.shards) = (65_535, Some(2));
+    let error = start(config).await.unwrap_err().to_string();
+    assert!(error.contains("65535") && error.contains("SLUICE_RTC_PORT"), "{error}");
     server.stop().await;
 }
 

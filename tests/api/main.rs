@@ -4,9 +4,12 @@
 
 mod access;
 mod limits;
+mod live;
+mod media;
 mod offer;
 mod server;
 mod sessions;
+mod shards;
 mod state;
 mod whep;
 mod whip;

@@ -1,7 +1,9 @@
 //! A server in this process, and a client for it.
 
 use controlplane::config::Config;
-use controlplane::start::{Running, start};
+use controlplane::shards::StartShard;
+use controlplane::start::{Running, start_with};
+use dataplane::shard::ShardHandle;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
@@ -18,13 +20,17 @@ impl Server {
     }
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_shards(change, ShardHandle::start).await
+    }
+
+    pub async fn with_shards(change: impl FnOnce(&mut Config), start_shard: StartShard) -> Self {
         let mut config = Config::defaults();
         config.http_listen = "127.0.0.1:0".parse().unwrap();
         config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
         config.rtc_port = 0;
         config.shards = Some(1);
         change(&mut config);
-        let running = start(config).await.unwrap();
+        let running = start_with(config, start_shard).await.unwrap();
         Self { running, client: Client::new() }
     }
 

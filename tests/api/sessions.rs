@@ -41,6 +41,22 @@ async fn candidates_are_204_without_a_tag_with_any_if_match_or_none() {
     server.stop().await;
 }
 
+// The Eyevinn SDK sends its tag as ETag where If-Match belongs: it trickles all the same, and a restart
+// still needs If-Match.
+#[tokio::test]
+async fn candidates_with_the_tag_in_an_etag_header_are_204() {
+    let server = Server::new().await;
+    let session = server.publish("a").await;
+    let patch = |ufrag| {
+        let request = server.request("PATCH", &session).header("etag", "\"anything\"");
+        let request = request.header("content-type", "application/trickle-ice-sdpfrag");
+        request.body(fragment(ufrag, CANDIDATE)).send()
+    };
+    assert_eq!(patch("EsAw").await.unwrap().status(), 204);
+    problem(patch("NewU").await.unwrap(), 428, "precondition_required").await;
+    server.stop().await;
+}
+
 // W11, E13
 #[tokio::test]
 async fn a_patch_of_another_type_is_415_and_a_malformed_fragment_is_400() {

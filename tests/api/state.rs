@@ -80,6 +80,9 @@ async fn metrics_show_shards_drops_sessions_and_requests_without_names() {
         "sluice_packets_forwarded_total{shard=\"0\"} 0",
         "sluice_packets_dropped_total{shard=\"0\",reason=\"unknown_address\"} 0",
         "sluice_forward_latency_seconds_count{shard=\"0\"} 0",
+        "sluice_received_bytes_total{shard=\"0\"} 0",
+        "sluice_receive_errors_total{shard=\"0\"} 0",
+        "sluice_forward_latency_quantile_seconds{shard=\"0\",q=\"0.5\"}",
         "sluice_train_length_mean{shard=\"0\"}",
         "sluice_shard_cpu_seconds_total{shard=\"0\"}",
     ] {

@@ -91,6 +91,22 @@ async fn offers_that_whip_forbids_are_422_and_make_no_room() {
     server.stop().await;
 }
 
+// W28, E17, docs/decisions/0101: camera and screen are two streams, a third section of a kind is refused
+#[tokio::test]
+async fn two_sections_of_a_kind_with_msids_of_their_own_are_taken_and_a_third_is_422_that_says_so() {
+    let server = Server::new().await;
+    for (path, good) in [("/whip/a", Offer::publisher()), ("/whep/a", Offer::subscriber())] {
+        let offer = |sections| Offer { sections, ..good.clone() }.to_sdp();
+        let three = server.post(path, offer(vec!["audio", "video", "video", "video"])).await;
+        let body = problem(three, 422, "offer_not_acceptable").await;
+        assert!(body["detail"].as_str().unwrap().contains("more than 2 video sections"), "{body}");
+        let mut two = offer(vec!["audio", "video", "video"]);
+        two = two.replace("a=msid:stream video2", "a=msid:screen video2");
+        assert_eq!(server.post(path, two).await.status(), 201, "{path}");
+    }
+    server.stop().await;
+}
+
 // W30: FFmpeg offers passive, newer ones active
 #[tokio::test]
 async fn every_dtls_role_is_answered_with_its_counterpart() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dataplane::id::ShardId;
 use dataplane::transport::Transport;
 use dataplane::transport::negotiate::{AnswerSettings, Negotiator, PeerRole};
-use str0m::change::SdpAnswer;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
@@ -49,17 +49,19 @@ pub struct SealedClient {
     next_timestamp: u32,
 }
 
-impl SealedClient {
-    /// Makes a client at `address`, lets the server at `server` answer its offer, and gives both ends. `edit`
-    /// may spoil the offer on its way.
-    pub fn connect(
-        negotiator: &Negotiator,
-        role: PeerRole,
-        address: SocketAddr,
-        server: SocketAddr,
-        now: Instant,
-        edit: impl Fn(String) -> String,
-    ) -> (Self, Box<Transport>) {
+/// A client whose offer has no answer yet.
+pub struct Offering {
+    rtc: Rtc,
+    pending: SdpPendingOffer,
+    video: Mid,
+    address: SocketAddr,
+    /// The offer.
+    pub sdp: String,
+}
+
+impl Offering {
+    /// A client at `address` that offers VP8.
+    pub fn new(role: PeerRole, address: SocketAddr, now: Instant) -> Self {
         let provider = std::sync::Arc::new(str0m_aws_lc_rs::default_provider());
         let config = RtcConfig::new().set_rtp_mode(true).set_crypto_provider(provider);
         let mut rtc = config.clear_codecs().enable_opus(true, false).enable_vp8(true).build(now);
@@ -71,16 +73,19 @@ impl SealedClient {
         let mut change = rtc.sdp_api();
         let video = change.add_media(MediaKind::Video, direction, None, None, None);
         let (offer, pending) = change.apply().unwrap();
-        let settings = AnswerSettings { role, shard: ShardId(0), candidates: &[server] };
-        let answered = negotiator.answer(&edit(offer.to_sdp_string()), &settings, now).unwrap();
-        let answer = SdpAnswer::from_sdp_string(&answered.sdp).unwrap();
-        rtc.sdp_api().accept_answer(pending, answer).unwrap();
-        let mut client = Self {
-            rtc,
-            address,
+        Self { rtc, pending, video, address, sdp: offer.to_sdp_string() }
+    }
+
+    /// Takes the answer; the client begins to connect.
+    pub fn accept(mut self, answer: &str, now: Instant) -> SealedClient {
+        let answer = SdpAnswer::from_sdp_string(answer).unwrap();
+        self.rtc.sdp_api().accept_answer(self.pending, answer).unwrap();
+        let mut client = SealedClient {
+            rtc: self.rtc,
+            address: self.address,
             deadline: now,
             transmits: VecDeque::new(),
-            video,
+            video: self.video,
             is_connected: false,
             received: Vec::new(),
             keyframe_requests: 0,
@@ -91,7 +96,26 @@ impl SealedClient {
             next_timestamp: 123_456,
         };
         client.expire(now);
-        (client, answered.transport)
+        client
+    }
+}
+
+impl SealedClient {
+    /// Makes a client at `address`, lets the server at `server` answer its offer, and gives both ends. `edit`
+    /// may spoil the offer on its way.
+    pub fn connect(
+        negotiator: &Negotiator,
+        role: PeerRole,
+        address: SocketAddr,
+        server: SocketAddr,
+        now: Instant,
+        edit: impl Fn(String) -> String,
+    ) -> (Self, Box<Transport>) {
+        let mut offering = Offering::new(role, address, now);
+        let settings = AnswerSettings { role, shard: ShardId(0), candidates: &[server] };
+        let offer = edit(std::mem::take(&mut offering.sdp));
+        let answered = negotiator.answer(&offer, &settings, now).unwrap();
+        (offering.accept(&answered.sdp, now), answered.transport)
     }
 
     /// Publishes the next frame; a keyframe if one was asked for.

@@ -87,7 +87,7 @@ impl Stage {
         let id = TransportId(index as u64);
         let reply = self.command(Command::AddTransport { id, transport, bindings });
         assert!(matches!(reply, Reply::Done), "{reply:?}");
-        self.clients.push(SocketClient { client, loss: 0.0, socket, server, random: Random(index as u64) });
+        self.clients.push(SocketClient::new(client, socket, server, index as u64));
         let is_connected =
             self.run_until(Duration::from_secs(5), |stage| stage.clients[index].client.is_connected);
         assert!(is_connected, "client {index} did not connect");
@@ -134,7 +134,13 @@ impl Stage {
 }
 
 impl SocketClient {
-    fn work(&mut self) {
+    /// A client behind `socket`, which must not block, that talks to `server`. Nothing is lost at first.
+    pub fn new(client: SealedClient, socket: UdpSocket, server: SocketAddr, seed: u64) -> Self {
+        Self { client, loss: 0.0, socket, server, random: Random(seed) }
+    }
+
+    /// Does what is due now. Never waits.
+    pub fn work(&mut self) {
         let mut datagram = [0; 2048];
         while let Ok((len, source)) = self.socket.recv_from(&mut datagram) {
             if !self.is_lost(&datagram[..len]) {

@@ -8,12 +8,16 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use super::problem::Problem;
 
-/// 200 as long as the process answers.
-pub async fn healthz() -> &'static str {
-    "ok\n"
+/// 200 as long as a new start would not help: 503 once every shard has ended.
+pub async fn healthz(State(app): State<App>) -> Response {
+    if app.service.is_alive() {
+        return "ok\n".into_response();
+    }
+    let detail = "every shard has ended; the process has to be started again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "shard_down", "No shard runs", detail).into_response()
 }
 
-/// 200 as long as new sessions are taken and every shard answers, else 503 with the reason.
+/// 200 as long as new sessions are taken and every shard does its work, else 503 with the reason.
 pub async fn readyz(State(app): State<App>) -> Response {
     match app.service.readiness() {
         Ok(()) => "ready\n".into_response(),

@@ -192,12 +192,17 @@ fn of_shard(error: CallError) -> Problem {
         CallError::Refused(Refusal::TrackIsPublished) => {
             (StatusCode::CONFLICT, "publisher_present", "The room has a publisher")
         }
-        CallError::Gone | CallError::Refused(_) => {
+        CallError::Gone => {
+            tracing::error!(code = "shard_down", "request failed: {error}");
+            (StatusCode::SERVICE_UNAVAILABLE, "shard_down", "The media thread of the room has ended")
+        }
+        CallError::Refused(_) => {
             tracing::error!(code = "internal", "request failed: {error}");
             (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
         }
     };
     let problem = Problem::new(status, code, title, detail);
+    // Another shard takes the room over, so it is worth another try.
     let is_busy = status == StatusCode::SERVICE_UNAVAILABLE;
     if is_busy { problem.retry_after(RETRY_FULL_SECONDS) } else { problem }
 }

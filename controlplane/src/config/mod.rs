@@ -8,9 +8,11 @@ mod parse;
 mod table;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use parse::{Auth, Io, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
+use table::Draft;
 pub use table::{Config, SETTINGS, Setting};
 
 /// Where the text of a setting came from.
@@ -137,15 +139,12 @@ impl Layers {
     /// With every fault there is.
     pub fn check(&self) -> Result<Config, ConfigError> {
         let mut faults = self.faults.clone();
-        match Config::parse(&self.texts) {
-            Ok(config) => {
-                faults.extend(config.contradictions().into_iter().map(Fault));
-                if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
-            }
-            Err(wrong) => {
-                faults.extend(wrong);
-                Err(ConfigError(faults))
-            }
+        let (draft, wrong) = Draft::parse(&self.texts);
+        faults.extend(wrong);
+        faults.extend(draft.contradictions().into_iter().map(Fault));
+        match draft.complete() {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(ConfigError(faults)),
         }
     }
 
@@ -174,39 +173,50 @@ impl Layers {
 impl Config {
     /// The settings of a process that nobody configured.
     pub fn defaults() -> Self {
-        Self::parse(&table::defaults()).expect("every default parses, which a test checks")
+        let (draft, _) = Draft::parse(&table::defaults());
+        draft.complete().expect("every default parses, which a test checks")
     }
+}
 
-    /// What no single setting can tell: settings that do not fit together.
+impl Draft {
+    /// What no single setting can tell: settings that do not fit together. A setting that could not be
+    /// parsed contradicts nothing.
     fn contradictions(&self) -> Vec<String> {
+        let on_loopback =
+            |address: &Option<SocketAddr>| address.is_none_or(|address| address.ip().is_loopback());
         let mut found = Vec::new();
-        if !self.http_listen.ip().is_loopback() && self.auth == Auth::Unset {
+        if let (Some(address), Some(Auth::Unset)) = (self.http_listen, &self.auth)
+            && !address.ip().is_loopback()
+        {
             found.push(format!(
-                "http_listen = `{}` is open to the network and auth is not set; set \
+                "http_listen = `{address}` is open to the network and auth is not set; set \
                  SLUICE_AUTH=token:<secret of 16 characters or more>, or SLUICE_AUTH=open to let everyone in",
-                self.http_listen
             ));
         }
-        if !self.metrics_listen.ip().is_loopback() && !self.http_listen.ip().is_loopback() {
+        if let Some(address) = self.metrics_listen
+            && !on_loopback(&self.metrics_listen)
+            && !on_loopback(&self.http_listen)
+        {
             found.push(format!(
-                "metrics_listen = `{}` asks for no token; allowed: an address of loopback",
-                self.metrics_listen
+                "metrics_listen = `{address}` asks for no token; allowed: an address of loopback"
             ));
         }
-        if self.tls == Tls::Files && (self.tls_certificate.is_none() || self.tls_key.is_none()) {
-            found.push("tls = `files` needs both tls_certificate and tls_key".to_owned());
+        if let (Some(tls), Some(certificate), Some(key)) = (self.tls, &self.tls_certificate, &self.tls_key) {
+            if tls == Tls::Files && (certificate.is_none() || key.is_none()) {
+                found.push("tls = `files` needs both tls_certificate and tls_key".to_owned());
+            }
+            if tls != Tls::Files && (certificate.is_some() || key.is_some()) {
+                found.push("tls_certificate and tls_key are read only with tls = `files`".to_owned());
+            }
         }
-        if self.tls != Tls::Files && (self.tls_certificate.is_some() || self.tls_key.is_some()) {
-            found.push("tls_certificate and tls_key are read only with tls = `files`".to_owned());
-        }
-        let last_port = usize::from(self.rtc_port) + self.shards.unwrap_or(1) - 1;
-        if self.rtc_port != 0 && last_port > usize::from(u16::MAX) {
-            found.push(format!(
-                "rtc_port = `{}` leaves no port for the last of {} shards; allowed: at most {}",
-                self.rtc_port,
-                self.shards.unwrap_or(1),
-                usize::from(u16::MAX) + 1 - self.shards.unwrap_or(1)
-            ));
+        if let (Some(port), Some(shards)) = (self.rtc_port, self.shards) {
+            let shards = shards.unwrap_or(1);
+            if port != 0 && usize::from(port) + shards - 1 > usize::from(u16::MAX) {
+                found.push(format!(
+                    "rtc_port = `{port}` leaves no port for the last of {shards} shards; allowed: at most {}",
+                    usize::from(u16::MAX) + 1 - shards
+                ));
+            }
         }
         found
     }

@@ -47,9 +47,13 @@ macro_rules! settings {
             is_secret: settings!(@secret $($secret)?),
         },)*];
 
-        impl Config {
-            /// Parses the text of every setting; all that cannot be parsed are reported together.
-            pub(super) fn parse(texts: &[Text]) -> Result<Self, Vec<Fault>> {
+        /// Every setting that could be parsed.
+        #[derive(Debug)]
+        pub(super) struct Draft { $(pub(super) $name: Option<$type>,)* }
+
+        impl Draft {
+            /// Parses the text of every setting; gives what could be parsed, and every fault of the rest.
+            pub(super) fn parse(texts: &[Text]) -> (Self, Vec<Fault>) {
                 let mut faults = Vec::new();
                 let mut rows = SETTINGS.iter().zip(texts);
                 $(let $name = {
@@ -57,10 +61,12 @@ macro_rules! settings {
                     let parsed: Result<$type, String> = $parser(&text.value);
                     parsed.map_err(|why| faults.push(Fault::new(setting, text, why))).ok()
                 };)*
-                match ($($name,)*) {
-                    ($(Some($name),)*) => Ok(Self { $($name,)* }),
-                    _ => Err(faults),
-                }
+                (Self { $($name,)* }, faults)
+            }
+
+            /// The settings, if every one could be parsed.
+            pub(super) fn complete(self) -> Option<Config> {
+                Some(Config { $($name: self.$name?,)* })
             }
         }
     };

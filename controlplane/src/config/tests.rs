@@ -68,6 +68,22 @@ fn all_wrong_values_are_reported_at_once() {
 }
 
 #[test]
+fn settings_that_do_not_fit_together_are_reported_beside_wrong_values() {
+    let pairs = [("HTTP_LISTEN", "0.0.0.0:80"), ("RTC_PORT", "70000"), ("TLS", "files"), ("SHARDS", "0")];
+    let error = check(&pairs).unwrap_err();
+    for part in ["auth is not set", "rtc_port = `70000`", "tls_certificate and tls_key", "shards = `0`"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+    assert_eq!(error.matches("\n  - ").count(), 4, "{error}");
+}
+
+#[test]
+fn a_setting_that_is_wrong_contradicts_no_other() {
+    let error = check(&[("HTTP_LISTEN", "0.0.0.0:80"), ("AUTH", "token:short")]).unwrap_err();
+    assert_eq!(error.matches("\n  - ").count(), 1, "{error}");
+}
+
+#[test]
 fn a_named_backend_that_this_build_lacks_says_what_to_use() {
     let error = check(&[("IO", "uring")]).unwrap_err();
     assert!(error.contains("mmsg backend only") && error.contains("`auto` or `mmsg`"), "{error}");

@@ -98,12 +98,39 @@ impl Service {
         if self.is_stopping.load(Relaxed) {
             return Err("shutting down".to_owned());
         }
-        let stalled = self.shards.stalled();
-        if stalled.is_empty() {
-            return Ok(());
+        let wrong: Vec<String> = [("hang", self.shards.stalled()), ("have ended", self.shards.ended())]
+            .into_iter()
+            .filter(|(_, shards)| !shards.is_empty())
+            .map(|(what, shards)| {
+                let names: Vec<String> = shards.iter().map(|shard| shard.0.to_string()).collect();
+                format!("shards that {what}: {}", names.join(", "))
+            })
+            .collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    }
+
+    /// Whether there is a shard that runs. Without one only a new start helps.
+    pub fn is_alive(&self) -> bool {
+        self.is_stopping.load(Relaxed) || self.shards.ended().len() < self.shards.count()
+    }
+
+    /// Finds out how the shards are. The sessions of one that has ended are closed and its rooms forgotten,
+    /// so that whoever comes back finds the room on another shard. security.md P3.
+    pub fn look_at_shards(&self) {
+        for shard in self.shards.look() {
+            let lost = self.rooms().forget_shard(shard);
+            if !lost.is_empty() {
+                tracing::error!(
+                    shard = shard.0,
+                    sessions = lost.len(),
+                    "sessions were lost with their shard"
+                );
+            }
+            for (id, session) in lost {
+                tracing::info!(session = id.short(), room = %session.room, reason = "shard_ended", "session ended");
+                self.metrics.session_closed("shard_ended");
+            }
         }
-        let names: Vec<String> = stalled.iter().map(|shard| shard.0.to_string()).collect();
-        Err(format!("shards that do not answer: {}", names.join(", ")))
     }
 
     /// Takes over what a shard said.

@@ -466,6 +466,20 @@ impl Rooms {
         Some(room)
     }
 
+    /// Forgets everything on a shard that has ended; gives the sessions that this ended.
+    pub fn forget_shard(&mut self, shard: ShardId) -> Vec<(SessionId, Session)> {
+        let lost: Vec<_> = self.sessions.extract_if(|_, session| session.shard == shard).collect();
+        for (_, session) in &lost {
+            self.transports.remove(&session.transport);
+        }
+        for (_, room) in self.rooms.extract_if(|_, room| room.shard == shard) {
+            for track in room.tracks {
+                self.tracks.remove(&track.id);
+            }
+        }
+        lost
+    }
+
     /// Forgets a track that the shard would not make.
     pub fn forget_track(&mut self, id: TrackId) {
         if let Some(room) = self.tracks.remove(&id).and_then(|name| self.rooms.get_mut(&name)) {

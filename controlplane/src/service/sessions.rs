@@ -69,7 +69,7 @@ impl Service {
             room: offer.room.clone(),
             role: offer.role,
             address: rate_key(offer.peer),
-            new_shard: self.shards.least_loaded(),
+            new_shard: self.shards.least_loaded()?,
             etag: etag.clone(),
             remote_ufrag: offer.ufrag.clone(),
         };
