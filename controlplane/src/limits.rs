@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use dataplane::limits::{CONNECT_TIMEOUT, SDP_SIZE_BYTES_MAX};
+use dataplane::limits::SDP_SIZE_BYTES_MAX;
 
-/// The longest room name, bytes. security.md H16.
+/// The longest room name, bytes. docs/SECURITY.md H16.
 pub const ROOM_NAME_LEN_MAX: usize = 128;
 /// Rooms of one process, those that linger empty included.
 pub const ROOMS_MAX: usize = 4096;
@@ -17,19 +17,19 @@ pub const SHARDS_MAX: usize = 256;
 pub const TOKEN_LEN_MIN: usize = 16;
 /// The longest token that is compared, bytes.
 pub const TOKEN_LEN_MAX: usize = 4096;
-/// Random bytes of a session id: it is a capability (RFC 9725, section 5). security.md H2.
+/// Random bytes of a session id: it is a capability (RFC 9725, section 5). docs/SECURITY.md H2.
 pub const SESSION_ID_BYTES: usize = 16;
 
-/// The largest body of an offer, bytes. security.md H4.
+/// The largest body of an offer, bytes. docs/SECURITY.md H4.
 pub const OFFER_BYTES_MAX: usize = SDP_SIZE_BYTES_MAX;
-/// Candidate lines in one offer. security.md H4.
+/// Candidate lines in one offer. docs/SECURITY.md H4.
 pub const OFFER_CANDIDATES_MAX: usize = 512;
 /// The largest trickle fragment, bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
-/// Candidate lines in one fragment, and accepted in the life of one session. security.md H3.
+/// Candidate lines in one fragment, and accepted in the life of one session. docs/SECURITY.md H3.
 pub const CANDIDATES_PER_SESSION_MAX: usize = 64;
 
-/// Sessions of one address that are not connected yet. security.md H1.
+/// Sessions of one address that are not connected yet. docs/SECURITY.md H1.
 pub const PENDING_PER_ADDRESS_MAX: usize = 8;
 /// One in this many transports of the process may be a session that is not connected yet.
 pub const PENDING_SHARE: usize = 20;
@@ -40,16 +40,14 @@ pub const RATE_KEYS_MAX: usize = 65_536;
 pub const CALL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often empty rooms, forgotten rate buckets and stalled shards are looked for.
 pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the turns of the shards are looked at. security.md P3.
+/// How often the turns of the shards are looked at. docs/SECURITY.md P3.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// A turn that lasts longer than this is a stall; a healthy one takes well below a millisecond.
 pub const STALLED_AFTER_TURN: Duration = Duration::from_millis(250);
 /// Unanswered probes in a row after which a shard counts as stalled.
 pub const STALLED_AFTER_PROBES: u32 = 3;
-/// A session that no event ever closed is looked at again after this long.
-pub const PENDING_AGE_MAX: Duration = Duration::from_secs(CONNECT_TIMEOUT.as_secs() * 2);
 
-/// Time for the head of a request, and for the next request on a kept connection. security.md H5.
+/// Time for the head of a request, and for the next request on a kept connection. docs/SECURITY.md H5.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the body of a request.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +55,7 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of the head of one request that are buffered.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Connections of one address. security.md H5.
+/// Connections of one address. docs/SECURITY.md H5.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Connections of the process.
 pub const CONNECTIONS_MAX: usize = 4096;

@@ -1,4 +1,4 @@
-//! Serves HTTP/1.1 with the time and connection limits that axum alone does not have. security.md H5.
+//! Serves HTTP/1.1 with the time and connection limits that axum alone does not have. docs/SECURITY.md H5.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -168,7 +168,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    // security.md H5
+    // docs/SECURITY.md H5
     #[test]
     fn an_address_has_64_connections_and_a_65th_only_after_one_has_ended() {
         let acceptor = CountedAcceptor::default();

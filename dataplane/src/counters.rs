@@ -82,7 +82,7 @@ drop_reasons! {
     SendBufferFull => "send_buffer_full",
     /// The kernel refused the datagram for another reason.
     SendRefused => "send_refused",
-    /// str0m's own SRTCP, which would reuse a nonce (facts: same keys).
+    /// str0m's own SRTCP, which would reuse a nonce: it has the same keys.
     ForeignSrtcp => "foreign_srtcp",
     /// The transport panicked in this turn and is being closed.
     Panicked => "panicked",

@@ -20,7 +20,7 @@ fn fragment(ufrag: &str, lines: &str) -> String {
     )
 }
 
-// W17, W19, W20, E14; lenient on If-Match as whip-whep.md ends
+// W17, W19, W20, E14; lenient on If-Match as docs/WHIP.md ends
 #[tokio::test]
 async fn candidates_are_204_without_a_tag_with_any_if_match_or_none() {
     let server = Server::new().await;

@@ -75,7 +75,7 @@ async fn without_a_publisher_a_viewer_waits_or_gets_409_with_retry_after() {
     server.stop().await;
 }
 
-// S4-03: section 6 of the contradictions in whip-whep.md
+// S4-03: section 6 of the contradictions in docs/WHIP.md
 #[tokio::test]
 async fn a_full_room_is_503_with_retry_after() {
     let server = Server::with(|config| config.subscribers_per_room_max = 1).await;

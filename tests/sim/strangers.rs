@@ -1,4 +1,4 @@
-//! What strangers send changes nothing (security.md T1 to T4).
+//! What strangers send changes nothing (docs/SECURITY.md T1 to T4).
 
 use std::net::SocketAddr;
 use std::time::Duration;

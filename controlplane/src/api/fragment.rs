@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    // security.md H3
+    // docs/SECURITY.md H3
     #[test]
     fn a_fragment_has_64_candidates_and_not_65() {
         assert!(parse(&format!("{CANDIDATE}\r\n").repeat(64)).is_ok());

@@ -41,7 +41,7 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 /// Answers OPTIONS and tells browsers what they may read. There are no cookies: the token in a header is
-/// all there is, so no origin gets anything by asking. security.md H9.
+/// all there is, so no origin gets anything by asking. docs/SECURITY.md H9.
 pub async fn cors(State(app): State<App>, request: Request, next: Next) -> Response {
     let allowed = allowed_origin(&app.origins, request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
@@ -92,7 +92,7 @@ fn preflight(route: &str) -> Response {
     response
 }
 
-/// The rate limit of the peer, then its token. security.md H1.
+/// The rate limit of the peer, then its token. docs/SECURITY.md H1.
 pub async fn admit(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

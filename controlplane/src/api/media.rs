@@ -143,7 +143,7 @@ fn matches_tag(tags: &str, session: &Session) -> bool {
     tags.split(',').map(|tag| tag.trim().trim_matches('"')).any(|tag| tag == "*" || tag == session.etag)
 }
 
-/// An id that was never given and one of the other protocol are both 404. security.md H2.
+/// An id that was never given and one of the other protocol are both 404. docs/SECURITY.md H2.
 fn find(app: &App, role: PeerRole, id: &str) -> Result<(SessionId, Session), Problem> {
     let id = SessionId::parse(id).ok_or(Error::UnknownSession)?;
     Ok((id, app.service.session(id, Some(role))?))

@@ -1,6 +1,6 @@
-//! Limits how often one address may ask. security.md H1, H2.
+//! Limits how often one address may ask. docs/SECURITY.md H1, H2.
 //!
-//! The peer's address is what counts: headers that a client can write are not believed (security.md H8).
+//! The peer's address is what counts: headers that a client can write are not believed (docs/SECURITY.md H8).
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
@@ -70,7 +70,7 @@ mod tests {
         assert!(limit.check("192.0.2.2".parse().unwrap()).is_ok());
     }
 
-    // security.md H8
+    // docs/SECURITY.md H8
     #[test]
     fn an_ipv6_network_has_one_bucket() {
         let limit = RateLimit::new(1, 1, Vec::new());

@@ -105,7 +105,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     assert!(explained.contains("io = auto    [default]"), "{explained}");
 }
 
-// security.md H12
+// docs/SECURITY.md H12
 #[test]
 fn a_secret_is_shown_neither_by_explain_nor_by_an_error_nor_by_debug() {
     let secret = "correct-horse-battery";

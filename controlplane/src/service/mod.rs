@@ -115,7 +115,7 @@ impl Service {
     }
 
     /// Finds out how the shards are. The sessions of one that has ended are closed and its rooms forgotten,
-    /// so that whoever comes back finds the room on another shard. security.md P3.
+    /// so that whoever comes back finds the room on another shard. docs/SECURITY.md P3.
     pub fn look_at_shards(&self) {
         for shard in self.shards.look() {
             let lost = self.rooms().forget_shard(shard);

@@ -34,7 +34,7 @@ impl fmt::Display for RoomName {
 }
 
 /// The name of a session: 128 random bits. Whoever knows it may end the session, so it is shown in the
-/// Location header and nowhere else; logs get [`SessionId::short`]. security.md H2.
+/// Location header and nowhere else; logs get [`SessionId::short`]. docs/SECURITY.md H2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; SESSION_ID_BYTES]);
 
@@ -85,7 +85,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    // security.md H16
+    // docs/SECURITY.md H16
     #[test]
     fn a_room_name_has_1_to_128_unreserved_characters() {
         assert!(RoomName::new("a").is_some());
@@ -105,7 +105,7 @@ mod tests {
         }
     }
 
-    // security.md H2
+    // docs/SECURITY.md H2
     #[test]
     fn a_session_id_is_never_logged_in_full() {
         let id = SessionId::new([0xa5; 16]);

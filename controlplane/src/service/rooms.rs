@@ -224,7 +224,7 @@ impl Rooms {
     }
 
     /// Lets a session in, before its offer is read: everything that costs nothing to find out is checked
-    /// here. security.md H1.
+    /// here. docs/SECURITY.md H1.
     ///
     /// # Errors
     ///

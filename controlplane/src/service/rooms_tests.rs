@@ -175,7 +175,7 @@ fn a_codec_problem_is_kept_until_another_codec_flows() {
     assert!(case.rooms.session(viewer).unwrap().problem.is_none());
 }
 
-// security.md H1
+// docs/SECURITY.md H1
 #[test]
 fn an_address_has_8_sessions_that_are_still_connecting_and_not_9() {
     let mut case = Case::new(POLICY);

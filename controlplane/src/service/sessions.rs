@@ -255,7 +255,7 @@ enum Sent {
     AddTransport,
 }
 
-/// What one customer of a network cannot change at will: an IPv4 address, or an IPv6 /64. security.md H8.
+/// What one customer of a network cannot change at will: an IPv4 address, or an IPv6 /64. docs/SECURITY.md H8.
 pub fn rate_key(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
@@ -269,7 +269,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    // security.md H8
+    // docs/SECURITY.md H8
     #[test]
     fn addresses_of_one_ipv6_network_share_a_key_and_mapped_ones_are_ipv4() {
         let key = |text: &str| rate_key(text.parse().unwrap()).to_string();

@@ -97,7 +97,7 @@ pub(super) struct PeerStats {
     pub(super) round_trip: Option<Duration>,
 }
 
-/// Counts RTCP datagrams per second (security.md M4).
+/// Counts RTCP datagrams per second (docs/SECURITY.md M4).
 #[derive(Debug)]
 pub(super) struct RtcpBudget {
     began_at: Instant,

@@ -22,7 +22,7 @@ pub(super) struct EncodingPlace {
     pub(super) encoding: u8,
 }
 
-/// The bound SSRCs of one peer. A bound SSRC is never bound to another place (security.md T12).
+/// The bound SSRCs of one peer. A bound SSRC is never bound to another place (docs/SECURITY.md T12).
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     bound: Vec<(Ssrc, StreamRole)>,

@@ -1,4 +1,4 @@
-//! Asks publishers for keyframes, merged and limited: many wish, few requests leave (security.md M1).
+//! Asks publishers for keyframes, merged and limited: many wish, few requests leave (docs/SECURITY.md M1).
 #![forbid(unsafe_code)]
 
 use std::time::Instant;

@@ -32,7 +32,7 @@ pub struct PictureReader {
 }
 
 impl PictureReader {
-    /// Reads one payload. What cannot be parsed is forwarded undecided (security.md M7): it never
+    /// Reads one payload. What cannot be parsed is forwarded undecided (docs/SECURITY.md M7): it never
     /// counts as an entry.
     pub fn read(&mut self, codec: Codec, payload: &[u8]) -> Picture {
         match codec {

@@ -39,7 +39,7 @@ impl SentLog {
     }
 
     /// The packet to send again as `number`, unless it was never sent, is too old, was repeated too often
-    /// or within the last `round_trip` (security.md M2).
+    /// or within the last `round_trip` (docs/SECURITY.md M2).
     pub fn repeat(&mut self, number: u64, round_trip: Duration, now: Instant) -> Option<Sent> {
         let sent = self.ring.get_mut(at(number))?.as_mut()?;
         let is_too_soon = sent.last_sent.is_some_and(|last| now < last + round_trip);

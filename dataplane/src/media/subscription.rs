@@ -116,7 +116,7 @@ pub struct Subscription {
     repeats: RepeatBudget,
 }
 
-/// Bounds what a subscriber can pull by NACKs within one second (security.md M2).
+/// Bounds what a subscriber can pull by NACKs within one second (docs/SECURITY.md M2).
 #[derive(Debug, Default)]
 struct RepeatBudget {
     second_began: Option<Instant>,

@@ -195,7 +195,7 @@ const CONTENT_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const RANDOM_LEN: usize = 32;
 
-/// Decides which datagrams may reach the handshake (security.md T1, T6 and "Required" 3).
+/// Decides which datagrams may reach the handshake (docs/SECURITY.md T1, T6 and "Required" 3).
 ///
 /// What is not encrypted can be forged by whoever can forge the peer's address, so: a client gets no
 /// ClientHello, a server only one (its random tells it from another one; a repetition and the fragments

@@ -195,7 +195,7 @@ fn check_unique(sections: &[OfferedSection]) -> Result<(), NegotiateError> {
     Ok(())
 }
 
-/// One certificate, named by its SHA-256 (RFC 8122, section 5; security.md T7).
+/// One certificate, named by its SHA-256 (RFC 8122, section 5; docs/SECURITY.md T7).
 fn fingerprint(session: &Block<'_>, blocks: &[Block<'_>]) -> Result<[u8; 32], NegotiateError> {
     let mut found = None;
     for value in blocks.iter().chain([session]).flat_map(|block| block.values("fingerprint")) {
