@@ -60,14 +60,14 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// What to measure, repeatable: sluice, str0m-tokio (both started by the bench), or
-    /// whip:URL,whep:URL[,pid:N] for a server that runs [default: sluice and str0m-tokio]
+    /// `whip:URL,whep:URL` or `whip:URL,whep:URL,pid:N` for a server that runs; by default sluice and str0m-tokio
     #[arg(long = "target", value_name = "TARGET")]
     #[serde(skip)]
     targets: Vec<Target>,
     /// Shards of Sluice
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     shards: u16,
-    /// Where the JSON goes [default: bench-results/fanout-<time>.json in the target folder]
+    /// Where the JSON goes; by default `bench-results/fanout-TIME.json` in the target folder
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub(crate) json: Option<PathBuf>,

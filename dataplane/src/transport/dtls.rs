@@ -4,7 +4,7 @@
 //! `str0m` makes the DTLS instance inside `RtcConfig::build`, on the calling thread. The slot that the
 //! instance shall write to is handed to it through a thread-local, so two threads cannot mix theirs up.
 //!
-//! Also here: what may reach a handshake at all ([`HandshakeGuard`]).
+//! Also here: what may reach a handshake at all (`HandshakeGuard`).
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
