@@ -149,6 +149,11 @@ impl<C: Client> World<C> {
         self.publics[client] = public;
     }
 
+    /// From now on, whatever the shard sends to a client panics in the middle of that client's turn.
+    pub fn break_egress_to(&mut self, client: usize) {
+        self.egress.broken = Some(self.publics[client]);
+    }
+
     /// A datagram from somebody who is no client.
     pub fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
         let flight = Flight { source, destination: server_address(), bytes: bytes.to_vec() };
@@ -249,6 +254,8 @@ pub fn transport_id(index: usize) -> TransportId {
 struct List {
     space: Vec<u8>,
     sent: Vec<(Path, Vec<u8>)>,
+    /// A datagram to this address panics.
+    broken: Option<SocketAddr>,
 }
 
 impl Egress for List {
@@ -258,6 +265,7 @@ impl Egress for List {
     }
 
     fn commit(&mut self, path: Path, len: usize, _received_at: Option<Instant>) {
+        assert!(self.broken != Some(path.remote), "a panic on purpose");
         self.sent.push((path, self.space[..len].to_vec()));
     }
 }

@@ -271,6 +271,24 @@ fn peers_and_tracks_may_go_in_one_turn_while_packets_still_come() {
 }
 
 #[test]
+fn a_panic_in_one_peers_turn_ends_that_peer_and_disturbs_no_other() {
+    let mut room = Room::new(15);
+    let publisher = room.join(PeerRole::Publisher);
+    let (broken, other) = (room.join(PeerRole::Subscriber), room.join(PeerRole::Subscriber));
+    room.publish(publisher, Duration::from_millis(500));
+    room.world.break_egress_to(broken);
+    room.publish(publisher, Duration::from_secs(1));
+    let closed = Event::TransportClosed { id: transport_id(broken), reason: CloseReason::Panicked };
+    assert!(room.world.events.contains(&closed));
+    let ends = room.world.events.iter().filter(|event| matches!(event, Event::TransportClosed { .. }));
+    assert_eq!(ends.count(), 1);
+    assert_eq!(room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let client = &room.world.clients[other];
+    assert!(client.received.windows(2).all(|pair| pair[1].number == pair[0].number + 1), "nothing is lost");
+    assert!(client.received.len() > 100);
+}
+
+#[test]
 fn a_track_that_is_removed_takes_its_publisher_along() {
     let mut room = Room::new(14);
     let publisher = room.join(PeerRole::Publisher);
