@@ -50,6 +50,8 @@ pub struct ReplayClient {
     media_ssrc: Option<Ssrc>,
     /// Keyframes that were asked for.
     pub keyframe_requests: u32,
+    /// SSRCs that were said goodbye to.
+    pub farewells: Vec<Ssrc>,
     /// Sender reports that arrived: wall-clock time and RTP timestamp.
     pub sender_reports: Vec<(NtpTime, u32)>,
 }
@@ -98,6 +100,7 @@ impl ReplayClient {
             highest: None,
             media_ssrc: None,
             keyframe_requests: 0,
+            farewells: Vec::new(),
             sender_reports: Vec::new(),
         };
         (client, transport)
@@ -142,6 +145,11 @@ impl ReplayClient {
                 writer.sender_report(ssrc, &info, &[]);
             });
         }
+    }
+
+    /// The SSRC of the media that arrives.
+    pub fn media_ssrc(&self) -> Option<Ssrc> {
+        self.media_ssrc
     }
 
     /// Asks for a keyframe.
@@ -200,6 +208,7 @@ impl ReplayClient {
                 RtcpPacket::SenderReport { info, .. } => {
                     self.sender_reports.push((info.ntp, info.rtp_timestamp));
                 }
+                RtcpPacket::Bye(ssrcs) => self.farewells.extend(ssrcs),
                 RtcpPacket::Pli { media, .. } => {
                     self.keyframe_requests += 1;
                     for sending in self.encodings.iter_mut().filter(|sending| sending.ssrc == media) {

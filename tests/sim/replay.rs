@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dataplane::command::Command;
 use dataplane::id::TrackId;
 use dataplane::media::format::MediaKind;
 use harness::network::Link;
@@ -118,6 +119,20 @@ fn sender_reports_tell_when_a_frame_was_captured() {
         let late_ms = told.seconds_since(*ntp) * 1e3;
         assert!((0.0..25.0).contains(&late_ms), "a frame is told to be captured {late_ms} ms late");
     }
+}
+
+#[test]
+fn a_viewer_that_is_removed_gets_a_bye_for_what_it_was_shown() {
+    let mut stage = Stage::new(5);
+    let publisher = stage.join(&LADDER[..1]);
+    let viewer = stage.join(&[]);
+    stage.publish(publisher, 1, Duration::from_millis(300));
+    stage.world.command(Command::CloseAll);
+    stage.world.run_for(Duration::from_millis(50));
+    let shown = stage.world.clients[viewer].media_ssrc();
+    assert!(shown.is_some());
+    assert_eq!(stage.world.clients[viewer].farewells, Vec::from_iter(shown));
+    assert_eq!(stage.world.clients[publisher].farewells.len(), 1, "a publisher too");
 }
 
 #[test]
