@@ -39,7 +39,7 @@ pub fn classify(bytes: &[u8]) {
 
 /// STUN binding requests: a username fragment is never empty.
 pub fn stun(bytes: &[u8]) {
-    if let Ok(ufrag) = dataplane::wire::stun::is_binding_request_username(bytes) {
+    if let Ok(ufrag) = dataplane::wire::stun::local_ufrag(bytes) {
         assert!(!ufrag.is_empty() && !ufrag.contains(':'));
     }
 }

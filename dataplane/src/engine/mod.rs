@@ -171,7 +171,7 @@ impl Engine {
     fn dispatch(&mut self, datagram: Datagram<'_>, now: Instant) -> Result<(), DropReason> {
         let protocol = classify(datagram.bytes)?;
         let index = match protocol {
-            Protocol::Stun => self.demux.by_ufrag(stun::is_binding_request_username(datagram.bytes)?),
+            Protocol::Stun => self.demux.by_ufrag(stun::local_ufrag(datagram.bytes)?),
             _ => self.demux.by_path(datagram.path),
         }?;
         if self.peers[index.0].closing.is_some() {

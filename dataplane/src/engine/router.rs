@@ -15,6 +15,9 @@ use crate::media::subscription::{Offer, Verdict};
 /// How many of the newest packets of a track are searched for what came before the first packet of a
 /// keyframe although it stands behind it.
 const KEYFRAME_REORDER_MAX: usize = 64;
+/// How far behind the newest packet of its source a way in may stand, so that the search above finds the rest
+/// although other encodings fill the same cache.
+const ENTRY_AGE_MAX: u64 = KEYFRAME_REORDER_MAX as u64 / 4;
 
 /// What a subscriber needs after an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl Engine {
             feed: node.track.feed(),
             target: node.track.best(),
             report: run.sender_report,
-            is_recent: packet.index + KEYFRAME_REORDER_MAX as u64 / 4 >= run.arrivals.highest(),
+            is_recent: packet.index + ENTRY_AGE_MAX >= run.arrivals.highest(),
         };
         let bound = &mut subscriber.watches[usize::from(watch)];
         let formats = &subscriber.transport.description().sections[bound.section].formats;
@@ -141,7 +144,7 @@ impl Engine {
             *slot = Some(key);
         }
         for key in early.into_iter().flatten() {
-            self.offer(track, key, peer, watch, now);
+            self.offer_guarded(track, key, peer, watch, now);
         }
     }
 }

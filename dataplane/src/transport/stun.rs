@@ -1,6 +1,6 @@
 //! The STUN that an ICE-lite server needs (RFC 8489, RFC 8445): binding requests in, responses out.
 //!
-//! Requests are read here and not by the `is` crate, because that one refuses requests without PRIORITY,
+//! Requests are read by `wire/stun.rs` and not by the `is` crate, because that one refuses those without PRIORITY,
 //! which FFmpeg sends. Responses are written by `is`. Nothing here trusts anything: whoever holds the
 //! password asks [`BindingRequest::is_signed_with`] first.
 #![forbid(unsafe_code)]
@@ -11,12 +11,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use is::stun::{StunMessage, TransId};
 
+use crate::wire::stun::{MESSAGE_INTEGRITY, USERNAME, binding_request};
+
 const HEADER_LEN: usize = 20;
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 const BINDING_INDICATION: [u8; 2] = [0x00, 0x11];
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
 const USE_CANDIDATE: u16 = 0x0025;
 const SHA1_LEN: usize = 20;
 /// Header, XOR-MAPPED-ADDRESS of IPv6, MESSAGE-INTEGRITY and FINGERPRINT are 76 bytes.
@@ -36,20 +34,9 @@ impl<'a> BindingRequest<'a> {
     /// `None` if it is no binding request, or not a well-formed one. What follows MESSAGE-INTEGRITY is not
     /// signed and not read.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (header, attributes) = bytes.split_at_checked(HEADER_LEN)?;
-        let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        let is_request = header[..2] == BINDING_REQUEST && header[4..8] == MAGIC_COOKIE;
-        if !is_request || len != attributes.len() || len % 4 != 0 {
-            return None;
-        }
         let mut username = None;
         let mut is_nominating = false;
-        let mut at = HEADER_LEN;
-        loop {
-            let head = bytes.get(at..at + 4)?;
-            let (kind, len) =
-                (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
-            let value = bytes.get(at + 4..at + 4 + usize::from(len))?;
+        for (kind, at, value) in binding_request(bytes)? {
             match kind {
                 USERNAME => username = Some(value),
                 USE_CANDIDATE => is_nominating = true,
@@ -58,8 +45,8 @@ impl<'a> BindingRequest<'a> {
                 }
                 _ => {}
             }
-            at += 4 + usize::from(len).next_multiple_of(4);
         }
+        None
     }
 
     /// The receiver's username fragment: what stands before the colon of USERNAME.

@@ -2,7 +2,7 @@
 //! fragment that we gave out (RFC 8445, section 7.2.2).
 //!
 //! This is the key of the demultiplexer, read before anything is verified. The transport that it leads
-//! to checks MESSAGE-INTEGRITY; this module knows no password and answers nothing.
+//! to walks the same attributes and checks MESSAGE-INTEGRITY; this module knows no password and answers nothing.
 #![forbid(unsafe_code)]
 
 use super::reader::Reader;
@@ -11,8 +11,10 @@ use crate::counters::DropReason;
 const BINDING_REQUEST: u16 = 0x0001;
 const MAGIC_COOKIE: u32 = 0x2112_a442;
 const TRANSACTION_ID_LEN: usize = 12;
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
+/// Attribute types (RFC 8489, section 18.3).
+pub const USERNAME: u16 = 0x0006;
+/// See [`USERNAME`].
+pub const MESSAGE_INTEGRITY: u16 = 0x0008;
 const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
 /// The longest username fragment (RFC 8445, section 5.3).
 const UFRAG_LEN_MAX: usize = 256;
@@ -22,25 +24,45 @@ const UFRAG_LEN_MAX: usize = 256;
 /// # Errors
 /// [`DropReason::MalformedStun`] if this is no well-formed binding request, or if no USERNAME of the
 /// form `local:remote` stands before its MESSAGE-INTEGRITY.
-pub fn is_binding_request_username(bytes: &[u8]) -> Result<&str, DropReason> {
-    username(bytes).and_then(local_ufrag).ok_or(DropReason::MalformedStun)
+pub fn local_ufrag(bytes: &[u8]) -> Result<&str, DropReason> {
+    username(bytes).and_then(before_colon).ok_or(DropReason::MalformedStun)
 }
 
-fn username(bytes: &[u8]) -> Option<&[u8]> {
+/// The attributes of a binding request in their order: type, where the attribute begins in `bytes`, value.
+/// `None` if this is no whole binding request (RFC 8489, section 5); what is cut short ends the walk.
+pub fn binding_request(bytes: &[u8]) -> Option<Attributes<'_>> {
     let mut reader = Reader::new(bytes);
     let is_binding_request = reader.u16()? == BINDING_REQUEST;
     let attributes_len = usize::from(reader.u16()?);
     let has_cookie = reader.u32()? == MAGIC_COOKIE;
     reader.bytes(TRANSACTION_ID_LEN)?;
     let is_whole = attributes_len == reader.rest().len() && attributes_len.is_multiple_of(4);
-    if !(is_binding_request && has_cookie && is_whole) {
-        return None;
-    }
+    (is_binding_request && has_cookie && is_whole).then_some(Attributes { len: bytes.len(), reader })
+}
+
+/// See [`binding_request`].
+#[derive(Debug)]
+pub struct Attributes<'a> {
+    /// Bytes of the whole request.
+    len: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, usize, &'a [u8]);
+
     // Each attribute takes four bytes at least, so the size of a datagram bounds the walk.
-    while !reader.is_empty() {
-        let kind = reader.u16()?;
-        let len = usize::from(reader.u16()?);
-        let value = reader.bytes(len.next_multiple_of(4))?.get(..len)?;
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.len - self.reader.rest().len();
+        let kind = self.reader.u16()?;
+        let len = usize::from(self.reader.u16()?);
+        let value = self.reader.bytes(len.next_multiple_of(4))?.get(..len)?;
+        Some((kind, at, value))
+    }
+}
+
+fn username(bytes: &[u8]) -> Option<&[u8]> {
+    for (kind, _, value) in binding_request(bytes)? {
         match kind {
             USERNAME => return Some(value),
             // What stands behind is not covered by it (RFC 8489, section 14.5).
@@ -51,7 +73,7 @@ fn username(bytes: &[u8]) -> Option<&[u8]> {
     None
 }
 
-fn local_ufrag(username: &[u8]) -> Option<&str> {
+fn before_colon(username: &[u8]) -> Option<&str> {
     let (local, _) = std::str::from_utf8(username).ok()?.split_once(':')?;
     (1..=UFRAG_LEN_MAX).contains(&local.len()).then_some(local)
 }
@@ -83,13 +105,13 @@ mod tests {
     #[test]
     fn the_local_part_of_the_username_is_found() {
         let bytes = request(&[(0x0024, &[0; 4]), (USERNAME, b"evtj:h6vY"), (MESSAGE_INTEGRITY, &[0; 20])]);
-        assert_eq!(is_binding_request_username(&bytes), Ok("evtj"));
+        assert_eq!(local_ufrag(&bytes), Ok("evtj"));
     }
 
     #[test]
     fn a_username_behind_the_integrity_is_not_believed() {
         let bytes = request(&[(MESSAGE_INTEGRITY, &[0; 20]), (USERNAME, b"evtj:h6vY")]);
-        assert_eq!(is_binding_request_username(&bytes), Err(DropReason::MalformedStun));
+        assert_eq!(local_ufrag(&bytes), Err(DropReason::MalformedStun));
     }
 
     #[test]
@@ -97,32 +119,32 @@ mod tests {
         let long = [b'a'; 300];
         for username in [&b"evtj"[..], b":h6vY", b"", b"\xff\xfe:a", &long] {
             let bytes = request(&[(USERNAME, username)]);
-            assert_eq!(is_binding_request_username(&bytes), Err(DropReason::MalformedStun), "{username:?}");
+            assert_eq!(local_ufrag(&bytes), Err(DropReason::MalformedStun), "{username:?}");
         }
     }
 
     #[test]
     fn what_is_no_whole_binding_request_is_refused() {
         let good = request(&[(USERNAME, b"evtj:h6vY")]);
-        assert!(is_binding_request_username(&good).is_ok());
+        assert!(local_ufrag(&good).is_ok());
         for (at, value) in [(0, 1), (1, 2), (3, 0), (4, 0), (23, 255)] {
             let mut bad = good.clone();
             bad[at] = value;
-            assert_eq!(is_binding_request_username(&bad), Err(DropReason::MalformedStun), "byte {at}");
+            assert_eq!(local_ufrag(&bad), Err(DropReason::MalformedStun), "byte {at}");
         }
         for len in 0..good.len() {
-            assert_eq!(is_binding_request_username(&good[..len]), Err(DropReason::MalformedStun), "{len}");
+            assert_eq!(local_ufrag(&good[..len]), Err(DropReason::MalformedStun), "{len}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200), body in vec(any::<u8>(), 0..80)) {
-            let _ = is_binding_request_username(&bytes);
+            let _ = local_ufrag(&bytes);
             let mut framed = request(&[]);
             framed[3] = body.len() as u8;
             framed.extend(body);
-            let _ = is_binding_request_username(&framed);
+            let _ = local_ufrag(&framed);
         }
     }
 }
