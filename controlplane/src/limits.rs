@@ -41,9 +41,11 @@ pub const CALL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often empty rooms, forgotten rate buckets and stalled shards are looked for.
 pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the turns of the shards are looked at. docs/SECURITY.md P3.
-pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// A turn that lasts longer than this is a stall; a healthy one takes well below a millisecond.
-pub const STALLED_AFTER_TURN: Duration = Duration::from_millis(250);
+pub const STALLED_AFTER_TURN: Duration = Duration::from_millis(200);
+/// Time from the beginning of a stall to its report, while the watch itself gets CPU.
+pub const STALL_REPORTED_WITHIN: Duration = Duration::from_millis(250);
 /// Unanswered probes in a row after which a shard counts as stalled.
 pub const STALLED_AFTER_PROBES: u32 = 3;
 
@@ -67,6 +69,9 @@ pub const SHUTDOWN_SESSIONS: Duration = Duration::from_secs(2);
 /// Time that the threads of the shards get to end when the server stops.
 pub const SHUTDOWN_SHARDS: Duration = Duration::from_secs(1);
 
+const _: () = assert!(
+    STALLED_AFTER_TURN.as_millis() + 2 * WATCH_INTERVAL.as_millis() <= STALL_REPORTED_WITHIN.as_millis()
+);
 const _: () = assert!(
     SHUTDOWN_REQUESTS.as_millis() + SHUTDOWN_SESSIONS.as_millis() + SHUTDOWN_SHARDS.as_millis() < 5_000
 );

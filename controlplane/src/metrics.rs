@@ -183,6 +183,13 @@ impl State {
         for ((id, _), stalls) in self.shards().zip(self.0.shards().stall_counts()) {
             encode_counter(&mut metric, &[("shard", id.as_str())], &stalls)?;
         }
+        let (help, unit) = ("How long the current turn of the shard has lasted", Unit::Seconds);
+        let mut metric =
+            encoder.encode_descriptor("shard_turn_age", help, Some(&unit), MetricType::Gauge)?;
+        for (id, shard) in self.shards() {
+            let seconds = shard.turn_age().as_secs_f64();
+            metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&seconds)?;
+        }
         let help = "CPU time of the thread of the shard";
         let unit = Unit::Seconds;
         let mut metric = encoder.encode_descriptor("shard_cpu", help, Some(&unit), MetricType::Counter)?;
