@@ -128,7 +128,8 @@ fn say_stall(shard: ShardId, turn_age: Duration, doing: Doing) {
         }
         Doing::Unknown => "look at load, steal and swapping (`vmstat 1`) and at `sluice doctor`",
     };
-    tracing::error!(shard, turn_ms, "shard {shard} hangs, so media on it stands still; {look_at}");
+    let how = if turn_age.is_zero() { "does not answer" } else { "hangs" };
+    tracing::error!(shard, turn_ms, "shard {shard} {how}, so media on it stands still; {look_at}");
 }
 
 #[cfg(test)]
