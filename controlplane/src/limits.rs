@@ -53,6 +53,8 @@ pub const STALLED_AFTER_PROBES: u32 = 3;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the body of a request.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a client may take nothing of its answer. docs/SECURITY.md H5.
+pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of the head of one request that are buffered.
@@ -62,6 +64,10 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Connections of the process.
 pub const CONNECTIONS_MAX: usize = 4096;
 
+/// Time that a stop takes at most.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+/// How often a long stop says what it waits for.
+pub const SHUTDOWN_WORD_INTERVAL: Duration = Duration::from_millis(500);
 /// Time that open requests get when the server stops.
 pub const SHUTDOWN_REQUESTS: Duration = Duration::from_secs(1);
 /// Time that sessions get to say goodbye when the server stops.
@@ -73,5 +79,6 @@ const _: () = assert!(
     STALLED_AFTER_TURN.as_millis() + 2 * WATCH_INTERVAL.as_millis() <= STALL_REPORTED_WITHIN.as_millis()
 );
 const _: () = assert!(
-    SHUTDOWN_REQUESTS.as_millis() + SHUTDOWN_SESSIONS.as_millis() + SHUTDOWN_SHARDS.as_millis() < 5_000
+    SHUTDOWN_REQUESTS.as_millis() + SHUTDOWN_SESSIONS.as_millis() + SHUTDOWN_SHARDS.as_millis()
+        < SHUTDOWN_MAX.as_millis()
 );

@@ -78,14 +78,14 @@ pub struct Plan {
 
 /// A shard could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("shard {shard} cannot receive media on UDP port {port}: {source}; {remedy}")]
+#[error("shard {shard} cannot receive media on UDP port {port}: {source}")]
 pub struct ShardStartError {
     /// Which one.
     pub shard: usize,
     /// On which port.
     pub port: u16,
     /// What to do about it.
-    pub remedy: &'static str,
+    pub remedy: String,
     #[source]
     source: io::Error,
 }
@@ -128,7 +128,7 @@ impl Shards {
                 Ok(handle) => handles.push(handle),
                 Err(source) => {
                     handles.iter().for_each(ShardHandle::stop);
-                    let remedy = remedy(&source);
+                    let remedy = remedy(&source, port);
                     return Err(ShardStartError { shard: index, port, remedy, source });
                 }
             }
@@ -265,7 +265,7 @@ fn port_of(plan: &Plan, index: usize) -> Result<u16, ShardStartError> {
     u16::try_from(usize::from(plan.port) + index).map_err(|_| ShardStartError {
         shard: index,
         port: plan.port,
-        remedy: "set SLUICE_RTC_PORT lower, or SLUICE_SHARDS",
+        remedy: "set SLUICE_RTC_PORT lower, or SLUICE_SHARDS".to_owned(),
         source: io::Error::other(format!(
             "each of {} shards needs a port, and 65535 is the last",
             plan.count
@@ -273,15 +273,23 @@ fn port_of(plan: &Plan, index: usize) -> Result<u16, ShardStartError> {
     })
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(error: &io::Error, port: u16) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program, perhaps another Sluice, has the port: stop it, or set SLUICE_RTC_PORT"
-        }
+        io::ErrorKind::AddrInUse => format!(
+            "`ss -lunp 'sport = :{port}'` names the program that has the port, perhaps another Sluice: stop it, \
+             or set SLUICE_RTC_PORT"
+        ),
         io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address: set SLUICE_RTC_LISTEN to addresses it has"
+            "this machine has no such address: set SLUICE_RTC_LISTEN to addresses that `ip -brief address` lists"
+                .to_owned()
         }
-        io::ErrorKind::PermissionDenied => "ports below 1024 are reserved: set SLUICE_RTC_PORT higher",
-        _ => "see SLUICE_RTC_LISTEN and SLUICE_RTC_PORT",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are reserved: set SLUICE_RTC_PORT higher".to_owned()
+        }
+        // The sockets' own error loses its number on the way here; its text is the kernel's.
+        _ if error.to_string().contains("Too many open files") => {
+            "raise the limit of descriptors: `ulimit -n 65536` (systemd: LimitNOFILE=65536)".to_owned()
+        }
+        _ => "`sluice doctor` looks at what shards need; see SLUICE_RTC_LISTEN and SLUICE_RTC_PORT".to_owned(),
     }
 }

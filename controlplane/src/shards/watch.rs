@@ -100,7 +100,10 @@ impl Watch {
     fn note_cpu(&self, now: Instant, cpu_ns: u64) -> Doing {
         let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).replace((now, cpu_ns));
         before.map_or(Doing::Unknown, |(then, cpu_ns_then)| {
-            doing(now.saturating_duration_since(then), Duration::from_nanos(cpu_ns.saturating_sub(cpu_ns_then)))
+            doing(
+                now.saturating_duration_since(then),
+                Duration::from_nanos(cpu_ns.saturating_sub(cpu_ns_then)),
+            )
         })
     }
 }

@@ -60,7 +60,7 @@ pub fn is_clock_synchronized() -> io::Result<bool> {
 ///
 /// Never in practice.
 pub fn descriptor_limit() -> io::Result<Limit> {
-    limit(libc::RLIMIT_NOFILE)
+    limit(libc::RLIMIT_NOFILE as u32)
 }
 
 /// How much memory the process may lock, bytes.
@@ -69,7 +69,7 @@ pub fn descriptor_limit() -> io::Result<Limit> {
 ///
 /// Never in practice.
 pub fn locked_memory_limit() -> io::Result<Limit> {
-    limit(libc::RLIMIT_MEMLOCK)
+    limit(libc::RLIMIT_MEMLOCK as u32)
 }
 
 /// Raises the soft limit of descriptors to the hard one, and answers what holds then. Nothing here uses
@@ -88,10 +88,10 @@ pub fn raise_descriptor_limit() -> io::Result<Limit> {
     descriptor_limit()
 }
 
-fn limit(resource: libc::__rlimit_resource_t) -> io::Result<Limit> {
+fn limit(resource: u32) -> io::Result<Limit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit into the live struct.
-    check(unsafe { libc::getrlimit(resource, &mut limit) })?;
+    check(unsafe { libc::getrlimit(resource as _, &mut limit) })?;
     Ok(Limit { soft: limit.rlim_cur as u64, hard: limit.rlim_max as u64 })
 }
 
