@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Layers, LogFormat, SETTINGS};
+use crate::doctor::checks::settings::unknown_variable;
 use crate::doctor::{self, render};
 use crate::healthcheck::{self, Question};
 use crate::limits::SHUTDOWN_MAX;
@@ -112,7 +113,13 @@ pub fn run() -> ExitCode {
     }
     let config = match checked {
         Ok(config) => config,
-        Err(error) => return refuse(&error),
+        Err(error) => {
+            for variable in &layers.unknown_variables {
+                let finding = unknown_variable(variable);
+                note(&format!("{}; {}", finding.found, finding.wanted.unwrap_or_default()));
+            }
+            return refuse(&error);
+        }
     };
     if let Some(Task::Healthcheck { ready }) = arguments.command {
         let question = if ready { Question::Ready } else { Question::Alive };
@@ -193,7 +200,7 @@ async fn serve(config: Config, layers: &Layers) -> ExitCode {
     manager.ready(&running.url());
     let watchdog = tokio::spawn(events::feed_watchdog(running.service.clone(), manager.clone()));
     let name = wait(&mut signals, &running).await;
-    step(format, &format!("{name}"));
+    step(format, &format!("{name} received"));
     manager.stopping(SHUTDOWN_MAX);
     tokio::select! {
         () = running.shutdown(|text| step(format, text)) => {}
@@ -234,6 +241,11 @@ fn step(format: LogFormat, text: &str) {
 fn say(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+/// Something that may explain an error that follows.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "sluice: {text}");
 }
 
 /// The command line or the settings are wrong.
