@@ -77,10 +77,9 @@ impl TlsError {
                 "set SLUICE_DATA_DIR to a directory that the user that runs sluice may write to".to_owned()
             }
             Self::Content { path, .. } => {
+                let file = path.display();
                 format!(
-                    "`openssl x509 -in FILE -noout -text` shows a certificate, `openssl pkey -in FILE -noout` \
-                         checks a key; or remove {} to have a self-signed one made",
-                    path.display()
+                    "`openssl x509 -noout -text -in {file}` shows a certificate, `openssl pkey -noout -in {file}` a key"
                 )
             }
             Self::Making(_) => "set SLUICE_TLS=files and name a certificate".to_owned(),
