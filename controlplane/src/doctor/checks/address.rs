@@ -97,7 +97,9 @@ pub fn addresses(facts: &AddressFacts<'_>) -> Finding {
         return Finding::ok("addresses", found);
     }
     let is_useful = |ip: IpAddr| !matches!(reach_of(ip), Reach::Loopback | Reach::Bridge);
-    if facts.is_container && !facts.is_announced {
+    // On the network of the host a container has the addresses of the host, a public one perhaps.
+    let is_public = facts.candidates.iter().any(|candidate| reach_of(candidate.ip()) == Reach::Public);
+    if facts.is_container && !facts.is_announced && !is_public {
         return Finding::new(
             Verdict::Warn,
             "addresses",
@@ -118,7 +120,7 @@ pub fn addresses(facts: &AddressFacts<'_>) -> Finding {
             .wanted("only addresses that clients reach")
             .remedy(announce);
     }
-    if !facts.candidates.iter().any(|candidate| reach_of(candidate.ip()) == Reach::Public) {
+    if !is_public {
         return Finding::new(
             Verdict::Warn,
             "addresses",
@@ -242,6 +244,7 @@ mod tests {
         told("203.0.113.9 172.17.0.1", |_| {}, Warn, announce);
         told("203.0.113.9 10.0.0.5", |_| {}, Ok, "");
         told("172.17.0.2", |facts| facts.is_container = true, Warn, "--network host");
+        told("203.0.113.9", |facts| facts.is_container = true, Ok, "");
         told("203.0.113.9", |facts| (facts.is_container, facts.is_announced) = (true, true), Ok, "");
     }
 
