@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
+use dataplane::shard::ShardHandle;
 use dataplane::shard::probe::InterfaceFacts;
 
 use crate::config::{Auth, Config, Io};
@@ -11,6 +13,8 @@ use crate::doctor::checks::network::Direction;
 use crate::doctor::checks::ports::range;
 use crate::doctor::checks::{network, settings, system};
 use crate::doctor::finding::{Finding, Verdict};
+use crate::host::Host;
+use crate::shards::Shards;
 use crate::start::Running;
 use crate::terminal::{Emphasis, Palette};
 
@@ -28,11 +32,10 @@ pub struct Report {
 impl Report {
     /// Of a server that has just been started.
     pub fn new(config: &Config, running: &Running, unknown_variables: &[String]) -> Self {
-        Self {
-            url: running.url(),
-            facts: facts(config, running),
-            warnings: warnings(config, running, unknown_variables),
-        }
+        let mut warnings: Vec<Finding> =
+            unknown_variables.iter().map(|variable| settings::unknown_variable(variable)).collect();
+        warnings.extend(findings(config, &running.shards, &running.host, &running.candidates));
+        Self { url: running.url(), facts: facts(config, running), warnings }
     }
 
     /// For a person: one fact a line.
@@ -77,7 +80,7 @@ fn facts(config: &Config, running: &Running) -> Vec<(&'static str, String)> {
         facts.push(("interface", addresses(interface)));
         facts.push(("offload", offload(interface)));
     }
-    if let Some((receive, send)) = granted(running) {
+    if let Some((receive, send)) = granted(&running.shards) {
         facts.push((
             "buffers",
             format!("receive {} KiB, send {} KiB per socket", receive / 1024, send / 1024),
@@ -128,8 +131,8 @@ fn offload(interface: &InterfaceFacts) -> String {
     )
 }
 
-fn granted(running: &Running) -> Option<(usize, usize)> {
-    let sockets = || running.shards.iter().flat_map(|shard| shard.sockets());
+fn granted(shards: &Shards) -> Option<(usize, usize)> {
+    let sockets = || shards.iter().flat_map(ShardHandle::sockets);
     let receive = sockets().map(|socket| socket.receive_buffer_bytes).min()?;
     let send = sockets().map(|socket| socket.send_buffer_bytes).min()?;
     Some((receive, send))
@@ -156,17 +159,21 @@ fn access(auth: &Auth) -> String {
 }
 
 /// What will hurt: the findings of `sluice doctor` that a start can make without looking further.
-fn warnings(config: &Config, running: &Running, unknown_variables: &[String]) -> Vec<Finding> {
-    let mut found: Vec<Finding> =
-        unknown_variables.iter().map(|variable| settings::unknown_variable(variable)).collect();
-    if let Some((receive, send)) = granted(running) {
+pub fn findings(
+    config: &Config,
+    shards: &Shards,
+    host: &Host,
+    candidates: &[Vec<SocketAddr>],
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some((receive, send)) = granted(shards) {
         found.push(network::buffer(Direction::Receive, receive, None));
         found.push(network::buffer(Direction::Send, send, None));
     }
-    let needed = system::descriptors_needed(running.shards.count(), config.rtc_listen.len());
-    found.push(system::descriptors(running.descriptors, needed));
-    found.extend(running.host.interfaces.iter().filter_map(network::interface));
-    if running.candidates.iter().any(Vec::is_empty) {
+    let needed = system::descriptors_needed(shards.count(), config.rtc_listen.len());
+    found.push(system::descriptors(host.descriptors, needed));
+    found.extend(host.interfaces.iter().filter_map(network::interface));
+    if candidates.iter().any(Vec::is_empty) {
         found.push(
             Finding::new(
                 Verdict::Fail,

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use dataplane::command::Command;
 use dataplane::limits::TRANSPORTS_PER_SHARD_MAX;
 use dataplane::shard::ShardHandle;
-use dataplane::shard::machine::{self, Limit};
 use dataplane::transport::negotiate::{NegotiateError, Negotiator};
 use tokio::task::JoinHandle;
 
@@ -80,8 +79,6 @@ pub struct Running {
     pub metrics: Option<SocketAddr>,
     /// The certificate of HTTPS.
     pub certificate: Option<Arc<Reloading>>,
-    /// How many descriptors the process may have, after its limit was raised.
-    pub descriptors: Option<Limit>,
     /// The shards.
     pub shards: Arc<Shards>,
     /// The candidates of each shard.
@@ -112,7 +109,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// Those of [`start`].
 pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Running, StartError> {
     let host = host::look().map_err(StartError::Host)?;
-    let descriptors = machine::raise_descriptor_limit().or_else(|_| machine::descriptor_limit()).ok();
     let identity = identity(&config, &host.addresses())?;
     let certificate = identity.as_ref().map(|identity| Arc::new(Reloading::new(identity)));
     let negotiator = Negotiator::new(Instant::now())?;
@@ -164,7 +160,6 @@ pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Runni
         http: listeners[0].address,
         metrics: listeners.get(1).map(|listener| listener.address),
         certificate,
-        descriptors,
         metrics_of: metrics,
         shards,
         candidates,

@@ -185,7 +185,8 @@ impl Layers {
         }
     }
 
-    /// One line for each setting: its name, its value and where that came from. Secrets are not shown.
+    /// Each setting with its value, where that came from, what it does and what is allowed. Secrets are not
+    /// shown.
     pub fn explain(&self) -> String {
         let mut lines = String::new();
         for (setting, text) in SETTINGS.iter().zip(&self.texts) {
@@ -199,9 +200,12 @@ impl Layers {
                 Source::File(path) => format!("file {}", path.display()),
                 Source::Environment => format!("environment {}", setting.variable()),
             };
+            let is_first = lines.is_empty();
+            lines.push_str(if is_first { "" } else { "\n" });
             lines.push_str(&format!("{} = {value}    [{from}]\n", setting.name));
             lines.push_str(&format!("    {}\n", setting.help.trim()));
-            lines.push_str(&format!("    allowed: {}; variable: {}\n", setting.allowed, setting.variable()));
+            lines.push_str(&format!("    allowed   {}\n", setting.allowed));
+            lines.push_str(&format!("    variable  {}\n", setting.variable()));
         }
         lines
     }
