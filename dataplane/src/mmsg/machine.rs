@@ -60,7 +60,7 @@ pub fn is_clock_synchronized() -> io::Result<bool> {
 ///
 /// Never in practice.
 pub fn descriptor_limit() -> io::Result<Limit> {
-    limit(libc::RLIMIT_NOFILE as u32)
+    limit(libc::RLIMIT_NOFILE)
 }
 
 /// How much memory the process may lock, bytes.
@@ -69,7 +69,7 @@ pub fn descriptor_limit() -> io::Result<Limit> {
 ///
 /// Never in practice.
 pub fn locked_memory_limit() -> io::Result<Limit> {
-    limit(libc::RLIMIT_MEMLOCK as u32)
+    limit(libc::RLIMIT_MEMLOCK)
 }
 
 /// Raises the soft limit of descriptors to the hard one, and answers what holds then. Nothing here uses
@@ -81,18 +81,18 @@ pub fn locked_memory_limit() -> io::Result<Limit> {
 pub fn raise_descriptor_limit() -> io::Result<Limit> {
     let Limit { soft, hard } = descriptor_limit()?;
     if soft < hard {
-        let wanted = libc::rlimit { rlim_cur: hard as _, rlim_max: hard as _ };
+        let wanted = libc::rlimit { rlim_cur: hard, rlim_max: hard };
         // SAFETY: the kernel only reads the live struct.
         check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) })?;
     }
     descriptor_limit()
 }
 
-fn limit(resource: u32) -> io::Result<Limit> {
+fn limit(resource: libc::__rlimit_resource_t) -> io::Result<Limit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit into the live struct.
-    check(unsafe { libc::getrlimit(resource as _, &mut limit) })?;
-    Ok(Limit { soft: limit.rlim_cur as u64, hard: limit.rlim_max as u64 })
+    check(unsafe { libc::getrlimit(resource, &mut limit) })?;
+    Ok(Limit { soft: limit.rlim_cur, hard: limit.rlim_max })
 }
 
 #[cfg(test)]
