@@ -10,16 +10,16 @@ use crate::command::Event;
 use crate::counters::DropReason;
 use crate::id::Ssrc;
 use crate::media::arrival::Arrival;
-use crate::media::format::{Codec, Format};
 use crate::media::carried::Carried;
+use crate::media::format::{Codec, Format};
 use crate::media::packet::{Packet, Source};
 use crate::media::packet_cache::CacheKey;
 use crate::media::picture::{Head, Picture};
 use crate::media::track::Track;
 use crate::transport::path::Datagram;
 use crate::wire::layers_allocation::LayersAllocation;
-use crate::wire::{opus, red};
 use crate::wire::rtp::{RtpHeader, padding_len};
+use crate::wire::{opus, red};
 
 /// An opened packet whose payload is in the vacant slot of its track's cache.
 #[derive(Clone, Copy, Debug)]
@@ -150,8 +150,8 @@ impl Engine {
             marker: header.marker,
             payload_len: payload.len(),
             carried: extensions.carried,
-                    dependency: extensions.dependency,
-                    allocation: extensions.allocation,
+            dependency: extensions.dependency,
+            allocation: extensions.allocation,
             received_at: None,
         };
         track.cache.vacant_payload()[..payload.len()].copy_from_slice(payload);

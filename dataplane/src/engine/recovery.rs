@@ -61,7 +61,10 @@ fn keep_block(
     let run = track.encodings.get_mut(usize::from(encoding))?.run.as_mut()?;
     let timestamp = arrived.timestamp.wrapping_sub(block.timestamp_offset.into());
     let is_between = |before: u32| (timestamp.wrapping_sub(before) as i32) > 0;
-    if block.payload.is_empty() || block.timestamp_offset == 0 || !run.newest_timestamp.is_some_and(is_between) {
+    if block.payload.is_empty()
+        || block.timestamp_offset == 0
+        || !run.newest_timestamp.is_some_and(is_between)
+    {
         return None;
     }
     let index = arrived.index.checked_sub(back)?;

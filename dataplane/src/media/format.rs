@@ -296,7 +296,11 @@ mod tests {
 
     #[track_caller]
     fn check(formats: &[Format], sent: Format, expected: Option<u8>) {
-        assert_eq!(Format::best_for(formats, &sent).map(|format| format.payload_type.0), expected, "{sent:?}");
+        assert_eq!(
+            Format::best_for(formats, &sent).map(|format| format.payload_type.0),
+            expected,
+            "{sent:?}"
+        );
     }
 
     /// What Chromium offers, in its order.

@@ -214,7 +214,8 @@ mod tests {
         out
     }
 
-    const BASE: Inspection = Inspection { has_vps: false, has_sps: false, has_irap: false, temporal: Some(0), size: None };
+    const BASE: Inspection =
+        Inspection { has_vps: false, has_sps: false, has_irap: false, temporal: Some(0), size: None };
 
     #[test]
     fn an_sps_names_the_cropped_size_over_its_sub_layers() {
@@ -247,16 +248,16 @@ mod tests {
     fn what_is_malformed_says_nothing() {
         for payload in [
             &[][..],
-            &[TYPE_VPS << 1],                        // half a header
-            &[0x80 | TYPE_VPS << 1, 1, 1],           // forbidden bit
-            &[TYPE_VPS << 1, 0, 1],                  // temporal id 0
-            &[50 << 1, 1, 1, 1],                     // PACI
-            &[TYPE_AGGREGATE << 1, 1],               // nothing in it
-            &[TYPE_AGGREGATE << 1, 1, 0, 0],         // an empty unit
-            &[TYPE_AGGREGATE << 1, 1, 0, 9, 64, 1],  // a unit past the end
-            &[TYPE_AGGREGATE << 1, 1, 0, 2, 96, 1],  // an aggregate in an aggregate
-            &[TYPE_FRAGMENT << 1, 1, 0x93],          // a fragment without data
-            &[TYPE_FRAGMENT << 1, 1, 0x80 | 48, 1],  // a fragment of an aggregate
+            &[TYPE_VPS << 1],                       // half a header
+            &[0x80 | TYPE_VPS << 1, 1, 1],          // forbidden bit
+            &[TYPE_VPS << 1, 0, 1],                 // temporal id 0
+            &[50 << 1, 1, 1, 1],                    // PACI
+            &[TYPE_AGGREGATE << 1, 1],              // nothing in it
+            &[TYPE_AGGREGATE << 1, 1, 0, 0],        // an empty unit
+            &[TYPE_AGGREGATE << 1, 1, 0, 9, 64, 1], // a unit past the end
+            &[TYPE_AGGREGATE << 1, 1, 0, 2, 96, 1], // an aggregate in an aggregate
+            &[TYPE_FRAGMENT << 1, 1, 0x93],         // a fragment without data
+            &[TYPE_FRAGMENT << 1, 1, 0x80 | 48, 1], // a fragment of an aggregate
         ] {
             assert_eq!(inspect(payload), Inspection::default(), "{payload:x?}");
         }
