@@ -8,6 +8,7 @@
 // A harness states its own mistakes by panicking.
 #![allow(clippy::unwrap_used)]
 
+pub mod capture;
 pub mod frames;
 pub mod network;
 pub mod random;

@@ -1,0 +1,164 @@
+// Records the captures in tests/captures from real browsers, see the README there.
+//
+//     node record.mjs              all of them
+//     node record.mjs NAME...      only these
+
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { openPage, startBrowser } from "./chromium.mjs";
+import { hostAddress, startFirefox } from "./firefox.mjs";
+
+const WORKSPACE = fileURLToPath(new URL("../..", import.meta.url));
+const CAPTURES = join(WORKSPACE, "tests/captures");
+const RECORDER = process.env.CAPTURE_BIN ?? join(WORKSPACE, "target/debug/examples/capture");
+
+/** Layers need a size that has room for them, and bitrate, which takes a while. */
+const LARGE = { width: 1280, height: 720, bitrate: 900_000, warmUpMs: 5_000 };
+const SMALL = { width: 320, height: 180, bitrate: 250_000 };
+const RIDS = [
+  { rid: "h", maxBitrate: 700_000 },
+  { rid: "m", scaleResolutionDownBy: 2, maxBitrate: 300_000 },
+  { rid: "l", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+];
+
+const VIDEO = {
+  vp8: { codec: "video/VP8", ...SMALL, packets: 60 },
+  vp8_l1t3: { codec: "video/VP8", ...SMALL, mode: "L1T3", packets: 60 },
+  vp8_simulcast: { codec: "video/VP8", ...LARGE, rids: RIDS, mode: "L1T3", packets: 120 },
+  vp9: { codec: "video/VP9", fmtp: "profile-id=0", ...SMALL, packets: 60 },
+  vp9_l1t3: { codec: "video/VP9", fmtp: "profile-id=0", ...SMALL, mode: "L1T3", packets: 60 },
+  vp9_l3t3_key: { codec: "video/VP9", fmtp: "profile-id=0", ...LARGE, mode: "L3T3_KEY", packets: 100 },
+  vp9_l3t3: { codec: "video/VP9", fmtp: "profile-id=0", ...LARGE, mode: "L3T3", packets: 100 },
+  vp9_screen: { codec: "video/VP9", fmtp: "profile-id=0", ...LARGE, hint: "detail", mode: "L1T3", packets: 60 },
+  av1: { codec: "video/AV1", ...SMALL, packets: 60 },
+  av1_l1t3: { codec: "video/AV1", ...SMALL, mode: "L1T3", packets: 60 },
+  av1_l3t3_key: { codec: "video/AV1", ...LARGE, mode: "L3T3_KEY", packets: 100 },
+  h264_mode0: { codec: "video/H264", fmtp: "packetization-mode=0", ...SMALL, packets: 60 },
+  h264_mode1: { codec: "video/H264", fmtp: "packetization-mode=1", ...SMALL, packets: 60 },
+  h265: { codec: "video/H265", ...SMALL, packets: 60 },
+};
+const AUDIO = {
+  opus: { codec: "audio/opus", packets: 60 },
+  opus_red: { codec: "audio/opus", red: true, packets: 60 },
+  opus_dtx: { codec: "audio/opus", dtx: true, packets: 120, warmUpMs: 1_000 },
+};
+const FIREFOX_HAS = ["vp8", "vp8_simulcast", "vp9", "av1", "h264_mode0", "h264_mode1", "opus"];
+
+const plans = new Map();
+for (const [name, plan] of Object.entries({ ...VIDEO, ...AUDIO })) plans.set(`chromium_${name}`, plan);
+for (const name of FIREFOX_HAS) plans.set(`firefox_${name}`, { ...VIDEO, ...AUDIO }[name]);
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : [...plans.keys()];
+for (const name of wanted) {
+  if (!plans.has(name)) throw new Error(`no capture ${name}; there are ${[...plans.keys()].join(", ")}`);
+  try {
+    console.log(`${name}: ${await record(name, plans.get(name))}`);
+  } catch (error) {
+    console.log(`${name}: not recorded, ${error.message.split("\n")[0]}`);
+  }
+}
+
+/** Records one capture. Resolves with what the recorder says of it. */
+async function record(name, plan) {
+  const recorder = startRecorder(name, plan);
+  const browser = name.startsWith("firefox_") ? await startFirefox() : await startBrowser();
+  try {
+    const endpoint = await recorder.line();
+    const url = new URL("/", endpoint).href;
+    const page = name.startsWith("firefox_") ? await browser.openPage(url) : await openPage(browser.browser, url);
+    const offer = await page.evaluate(offerMedia, plan);
+    const response = await fetch(endpoint, { method: "POST", headers: { "content-type": "application/sdp" }, body: offer });
+    const answer = await response.text();
+    if (!response.ok) throw new Error(answer);
+    await page.evaluate(acceptAnswer, answer);
+    return await recorder.line();
+  } finally {
+    await browser.close();
+    recorder.stop();
+  }
+}
+
+function startRecorder(name, plan) {
+  const child = spawn(RECORDER, [
+    "--out", join(CAPTURES, `${name}.rtpdump`),
+    "--packets", String(plan.packets),
+    "--warm-up-ms", String(plan.warmUpMs ?? 0),
+    "--listen", name.startsWith("firefox_") ? hostAddress() : "127.0.0.1",
+  ], { stdio: ["ignore", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const line = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("the recorder ended");
+    return value;
+  };
+  return { line, stop: () => child.kill() };
+}
+
+/** Runs in the page: offers one track as `plan` says. Resolves with the offer, all candidates in it. */
+async function offerMedia(plan) {
+  const kind = plan.codec.split("/")[0];
+  const { codecs } = RTCRtpSender.getCapabilities(kind);
+  const named = codecs.filter((it) => it.mimeType.toLowerCase() === plan.codec.toLowerCase());
+  const media = named.filter((it) => !plan.fmtp || (it.sdpFmtpLine ?? "").includes(plan.fmtp));
+  if (media.length === 0) {
+    throw new Error(`no ${plan.codec} ${plan.fmtp ?? ""} here, only ${[...new Set(codecs.map((it) => it.mimeType))]}`);
+  }
+  const beside = codecs.filter((it) => /\/rtx$/i.test(it.mimeType) || (plan.red && /\/red$/i.test(it.mimeType)));
+  const preferred = plan.red ? [...beside, ...media] : [media[0], ...beside];
+
+  const connection = (window.connection = new RTCPeerConnection());
+  const track = kind === "video" ? await camera() : await microphone();
+  const encodings = (plan.rids ?? [{ maxBitrate: plan.bitrate }]).map((encoding) => ({
+    ...encoding,
+    ...(plan.mode ? { scalabilityMode: plan.mode } : {}),
+  }));
+  const sendEncodings = kind === "video" ? encodings : [];
+  const transceiver = connection.addTransceiver(track, { direction: "sendonly", sendEncodings });
+  transceiver.setCodecPreferences(preferred);
+  const known = transceiver.getHeaderExtensionsToNegotiate?.();
+  if (known) {
+    transceiver.setHeaderExtensionsToNegotiate(known.map((it) => ({ ...it, direction: "sendrecv" })));
+  }
+  const offer = await connection.createOffer();
+  if (plan.dtx) offer.sdp = offer.sdp.replace("useinbandfec=1", "useinbandfec=1;usedtx=1");
+  await connection.setLocalDescription(offer);
+  if (connection.iceGatheringState !== "complete") {
+    await new Promise((resolve) => {
+      connection.onicegatheringstatechange = () => connection.iceGatheringState === "complete" && resolve();
+    });
+  }
+  return connection.localDescription.sdp;
+
+  async function camera() {
+    const { width, height, hint } = plan;
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { width, height } });
+    const [track] = stream.getVideoTracks();
+    if (hint) track.contentHint = hint;
+    return track;
+  }
+
+  /** With DTX: half a second of tone, one and a half of silence. */
+  async function microphone() {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+    if (!plan.dtx) return stream.getAudioTracks()[0];
+    const context = new AudioContext();
+    const gain = new GainNode(context, { gain: 0 });
+    const destination = context.createMediaStreamDestination();
+    context.createMediaStreamSource(stream).connect(gain).connect(destination);
+    for (let second = 0; second < 60; second += 2) {
+      gain.gain.setValueAtTime(1, context.currentTime + second);
+      gain.gain.setValueAtTime(0, context.currentTime + second + 0.5);
+    }
+    return destination.stream.getAudioTracks()[0];
+  }
+}
+
+/** Runs in the page. */
+async function acceptAnswer(answer) {
+  // What is offered as DTX is sent only to who asks for it (RFC 7587, section 7).
+  const sdp = answer.replace(/usedtx=1/g, "usedtx=1");
+  await window.connection.setRemoteDescription({ type: "answer", sdp });
+}
