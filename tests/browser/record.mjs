@@ -24,25 +24,29 @@ const RIDS = [
   { rid: "l", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
 ];
 
+// `more` asks for the header extensions that a page has to ask for (dependency descriptor and others);
+// without it the offer is what every page makes. VP8 loses its picture ids where a descriptor is sent.
+const VP9 = { codec: "video/VP9", profile: "profile-id=0" };
 const VIDEO = {
   vp8: { codec: "video/VP8", ...SMALL, packets: 60 },
   vp8_l1t3: { codec: "video/VP8", ...SMALL, mode: "L1T3", packets: 60 },
+  vp8_l1t3_descriptor: { codec: "video/VP8", ...SMALL, mode: "L1T3", more: true, packets: 60 },
   vp8_simulcast: { codec: "video/VP8", ...LARGE, rids: RIDS, mode: "L1T3", packets: 120 },
-  vp9: { codec: "video/VP9", fmtp: "profile-id=0", ...SMALL, packets: 60 },
-  vp9_l1t3: { codec: "video/VP9", fmtp: "profile-id=0", ...SMALL, mode: "L1T3", packets: 60 },
-  vp9_l3t3_key: { codec: "video/VP9", fmtp: "profile-id=0", ...LARGE, mode: "L3T3_KEY", packets: 100 },
-  vp9_l3t3: { codec: "video/VP9", fmtp: "profile-id=0", ...LARGE, mode: "L3T3", packets: 100 },
-  vp9_screen: { codec: "video/VP9", fmtp: "profile-id=0", ...LARGE, hint: "detail", mode: "L1T3", packets: 60 },
+  vp9: { ...VP9, ...SMALL, packets: 60 },
+  vp9_l1t3: { ...VP9, ...SMALL, mode: "L1T3", more: true, packets: 60 },
+  vp9_l3t3: { ...VP9, ...LARGE, mode: "L3T3", packets: 100 },
+  vp9_l3t3_key: { ...VP9, ...LARGE, mode: "L3T3_KEY", more: true, packets: 100 },
   av1: { codec: "video/AV1", ...SMALL, packets: 60 },
-  av1_l1t3: { codec: "video/AV1", ...SMALL, mode: "L1T3", packets: 60 },
-  av1_l3t3_key: { codec: "video/AV1", ...LARGE, mode: "L3T3_KEY", packets: 100 },
-  h264_mode0: { codec: "video/H264", fmtp: "packetization-mode=0", ...SMALL, packets: 60 },
-  h264_mode1: { codec: "video/H264", fmtp: "packetization-mode=1", ...SMALL, packets: 60 },
+  av1_l1t3: { codec: "video/AV1", ...SMALL, mode: "L1T3", more: true, packets: 60 },
+  av1_l3t3_key: { codec: "video/AV1", ...LARGE, mode: "L3T3_KEY", more: true, packets: 100 },
+  h264_mode0: { codec: "video/H264", profile: "packetization-mode=0", ...SMALL, packets: 60 },
+  h264_mode1: { codec: "video/H264", profile: "packetization-mode=1", ...SMALL, packets: 60 },
+  h264_l1t2: { codec: "video/H264", profile: "packetization-mode=1", ...SMALL, mode: "L1T2", more: true, packets: 60 },
   h265: { codec: "video/H265", ...SMALL, packets: 60 },
 };
 const AUDIO = {
-  opus: { codec: "audio/opus", packets: 60 },
-  opus_red: { codec: "audio/opus", red: true, packets: 60 },
+  opus: { codec: "audio/opus", more: true, packets: 60 },
+  opus_red: { codec: "audio/opus", red: true, packets: 80 },
   opus_dtx: { codec: "audio/opus", dtx: true, packets: 120, warmUpMs: 1_000 },
 };
 const FIREFOX_HAS = ["vp8", "vp8_simulcast", "vp9", "av1", "h264_mode0", "h264_mode1", "opus"];
@@ -102,9 +106,15 @@ async function offerMedia(plan) {
   const kind = plan.codec.split("/")[0];
   const { codecs } = RTCRtpSender.getCapabilities(kind);
   const named = codecs.filter((it) => it.mimeType.toLowerCase() === plan.codec.toLowerCase());
-  const media = named.filter((it) => !plan.fmtp || (it.sdpFmtpLine ?? "").includes(plan.fmtp));
+  // Firefox names no VP9 profile: it has one.
+  const says = (it, what) => (it.sdpFmtpLine ?? "").includes(what);
+  const media = named.filter((it) => {
+    if (!plan.profile) return true;
+    const [parameter] = plan.profile.split("=");
+    return says(it, plan.profile) || (parameter === "profile-id" && !says(it, parameter));
+  });
   if (media.length === 0) {
-    throw new Error(`no ${plan.codec} ${plan.fmtp ?? ""} here, only ${[...new Set(codecs.map((it) => it.mimeType))]}`);
+    throw new Error(`no ${plan.codec} ${plan.profile ?? ""} here, only ${[...new Set(codecs.map((it) => it.mimeType))]}`);
   }
   const beside = codecs.filter((it) => /\/rtx$/i.test(it.mimeType) || (plan.red && /\/red$/i.test(it.mimeType)));
   const preferred = plan.red ? [...beside, ...media] : [media[0], ...beside];
@@ -118,9 +128,12 @@ async function offerMedia(plan) {
   const sendEncodings = kind === "video" ? encodings : [];
   const transceiver = connection.addTransceiver(track, { direction: "sendonly", sendEncodings });
   transceiver.setCodecPreferences(preferred);
-  const known = transceiver.getHeaderExtensionsToNegotiate?.();
-  if (known) {
-    transceiver.setHeaderExtensionsToNegotiate(known.map((it) => ({ ...it, direction: "sendrecv" })));
+  if (plan.more && transceiver.getHeaderExtensionsToNegotiate) {
+    const wanted = /dependency-descriptor|video-layers-allocation|abs-capture-time|playout-delay/;
+    const known = transceiver.getHeaderExtensionsToNegotiate();
+    transceiver.setHeaderExtensionsToNegotiate(
+      known.map((it) => (wanted.test(it.uri) ? { ...it, direction: "sendrecv" } : it)),
+    );
   }
   const offer = await connection.createOffer();
   if (plan.dtx) offer.sdp = offer.sdp.replace("useinbandfec=1", "useinbandfec=1;usedtx=1");
@@ -157,8 +170,6 @@ async function offerMedia(plan) {
 }
 
 /** Runs in the page. */
-async function acceptAnswer(answer) {
-  // What is offered as DTX is sent only to who asks for it (RFC 7587, section 7).
-  const sdp = answer.replace(/usedtx=1/g, "usedtx=1");
+async function acceptAnswer(sdp) {
   await window.connection.setRemoteDescription({ type: "answer", sdp });
 }

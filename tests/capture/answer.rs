@@ -55,7 +55,9 @@ fn mirrored(offer: &str, ours: &str) -> String {
     let session = ours.lines().take_while(|line| !line.starts_with("m="));
     let mut answer: Vec<String> =
         session.filter(|line| !line.starts_with("a=group:")).map(str::to_owned).collect();
-    answer.extend(first(offer, "a=group:BUNDLE").map(str::to_owned));
+    // Without two-byte extensions a browser leaves long ones out, the dependency descriptor first of all.
+    let of_session = ["a=group:BUNDLE", "a=extmap-allow-mixed"];
+    answer.extend(of_session.iter().filter_map(|start| first(offer, start)).map(str::to_owned));
     let candidates: Vec<&str> = ours.lines().filter(|line| line.starts_with("a=candidate:")).collect();
     let mut in_section = false;
     for line in offer.lines() {
