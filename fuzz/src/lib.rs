@@ -13,6 +13,7 @@ use dataplane::wire::rtcp::{self, RtcpPacket};
 use dataplane::wire::rtp::{self, RtpHeader};
 use dataplane::wire::twcc::TransportFeedback;
 use dataplane::wire::vp8::{self, Descriptor, Rewrite};
+use dataplane::wire::vp9;
 
 /// One fuzz target: the name of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -128,10 +129,22 @@ pub fn vp8(bytes: &[u8]) {
     assert_eq!((again.len, again.temporal, again.size), (len, descriptor.temporal, descriptor.size));
 }
 
-/// VP9 payloads.
+/// VP9 payload descriptors: a rewritten one reads as it was written.
 pub fn vp9(bytes: &[u8]) {
-    let seen = dataplane::wire::vp9::inspect(bytes);
-    assert!(seen.is_frame_start || !seen.is_keyframe_start);
+    let Ok((descriptor, structure)) = vp9::Descriptor::parse(bytes) else {
+        return;
+    };
+    if let Some(structure) = structure {
+        assert!(structure.sizes().count() <= 8 && structure.group().count() <= 255);
+    }
+    let values = vp9::Rewrite { picture_id: 0x1234, tl0_picture_index: 7 };
+    let mut out = vec![0; descriptor.len + vp9::REWRITE_GROWTH_BYTES_MAX];
+    let len = vp9::rewrite(bytes, &descriptor, &values, &mut out);
+    assert!((1..=out.len()).contains(&len));
+    let rewritten = [&out[..len], &bytes[descriptor.len..]].concat();
+    let (again, _) = vp9::Descriptor::parse(&rewritten).expect("a rewritten descriptor parses");
+    assert_eq!(again.picture_id.map(|id| id.value), descriptor.picture_id.map(|_| 0x1234));
+    assert_eq!((again.len, again.references, again.size), (len, descriptor.references, descriptor.size));
 }
 
 /// H.264 payloads.

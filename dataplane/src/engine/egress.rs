@@ -15,7 +15,6 @@ use crate::time::NtpTime;
 use crate::transport::path::Egress;
 use crate::wire::extension::ExtensionWriter;
 use crate::wire::rtp::{FIXED_HEADER_LEN, set_extension_bit, set_padding_bit, write_header};
-use crate::wire::vp8;
 
 impl Engine {
     /// Writes everything that one peer gets in this turn.
@@ -89,11 +88,14 @@ impl Engine {
             let Some(stream) = Stream::of(watch, &outgoing) else { continue };
             let out = egress.reserve();
             let header_len = write_head(out, watch, &stream, &outgoing, packet, peer.transport_sequence, ntp);
-            let len = if outgoing.form == OutgoingForm::Media && outgoing.vp8.is_none() {
-                peer.transport.seal_rtp_from(out, header_len, payload, stream.ssrc, stream.index)
-            } else {
-                let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
-                peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index)
+            let head = &packet.picture.head;
+            let borrowed = outgoing.overwrite.payload.borrowed(payload, head);
+            let len = match borrowed.filter(|_| outgoing.form == OutgoingForm::Media) {
+                Some(plain) => peer.transport.seal_rtp_from(out, header_len, plain, stream.ssrc, stream.index),
+                None => {
+                    let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
+                    peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index)
+                }
             };
             let received_at = packet.received_at.filter(|_| outgoing.form == OutgoingForm::Media);
             egress.commit(path, len, received_at);
@@ -207,13 +209,6 @@ fn write_payload(
         }
         OutgoingForm::Media => {}
     }
-    let rest = match (&packet.picture.vp8, &outgoing.vp8) {
-        (Some(picture), Some(values)) => {
-            at += vp8::rewrite(payload, &picture.descriptor, values, &mut out[at..]);
-            &payload[picture.descriptor.len..]
-        }
-        _ => payload,
-    };
-    out[at..at + rest.len()].copy_from_slice(rest);
-    at + rest.len() - header_len
+    at += outgoing.overwrite.payload.write(payload, &packet.picture.head, &mut out[at..]);
+    at - header_len
 }

@@ -8,6 +8,7 @@ pub mod keyframe;
 pub mod loss;
 pub mod meter;
 pub mod numbering;
+pub mod overwrite;
 pub mod packet;
 pub mod packet_cache;
 pub mod picture;

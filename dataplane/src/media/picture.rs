@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::format::Codec;
+use crate::wire::layer::Layer;
+use crate::wire::picture_id::PictureId;
 use crate::wire::{av1, h264, vp8, vp9};
 
 /// What a payload says of its picture.
@@ -11,20 +13,27 @@ pub struct Picture {
     pub is_entry: bool,
     /// Width and height of a keyframe, pixels.
     pub size: Option<(u16, u16)>,
-    /// The VP8 payload descriptor, to be rewritten on the way out.
-    pub vp8: Option<Vp8Picture>,
-}
-
-/// A VP8 payload descriptor and its picture id on a line that does not wrap.
-#[derive(Clone, Copy, Debug)]
-pub struct Vp8Picture {
-    /// The descriptor as it came.
-    pub descriptor: vp8::Descriptor,
-    /// The picture id, extended. `None` if the source sends none.
+    /// The layer that the packet belongs to, where it says so.
+    pub layer: Option<Layer>,
+    /// The picture id of VP8 and VP9, extended. `None` if the source sends none.
     pub picture_id: Option<u64>,
+    /// The head of the payload, where it may be rewritten on the way out.
+    pub head: Head,
 }
 
-/// Follows the picture ids of one encoding.
+/// The head of a payload that may differ from subscriber to subscriber.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Head {
+    /// The payload leaves as it came.
+    #[default]
+    Fixed,
+    /// A VP8 payload descriptor.
+    Vp8(vp8::Descriptor),
+    /// A VP9 payload descriptor.
+    Vp9(vp9::Descriptor),
+}
+
+/// Follows the pictures of one encoding.
 #[derive(Debug, Default)]
 pub struct PictureReader {
     highest_picture_id: Option<u64>,
@@ -38,12 +47,12 @@ impl PictureReader {
         match codec {
             Codec::Opus => Picture { is_entry: true, ..Picture::default() },
             Codec::Vp8 => self.read_vp8(payload),
-            Codec::Vp9 => {
-                let seen = vp9::inspect(payload);
-                Picture { is_entry: seen.is_keyframe_start, size: seen.size, vp8: None }
-            }
+            Codec::Vp9 => self.read_vp9(payload),
             Codec::H264 => self.read_h264(payload),
-            Codec::Av1 => Picture { is_entry: av1::inspect(payload).is_keyframe_start, ..Picture::default() },
+            Codec::Av1 => {
+                let seen = av1::inspect(payload);
+                Picture { is_entry: seen.is_keyframe_start, size: seen.size, ..Picture::default() }
+            }
         }
     }
 
@@ -53,26 +62,40 @@ impl PictureReader {
         let seen = h264::inspect(payload);
         self.has_parameter_sets |= seen.is_keyframe_start;
         let is_entry = seen.is_keyframe_start || (seen.has_idr && !self.has_parameter_sets);
-        Picture { is_entry, size: seen.size, vp8: None }
+        Picture { is_entry, size: seen.size, ..Picture::default() }
     }
 
     fn read_vp8(&mut self, payload: &[u8]) -> Picture {
         let Ok(descriptor) = vp8::Descriptor::parse(payload) else {
             return Picture::default();
         };
-        let picture_id = descriptor.picture_id.map(|id| self.extend(id.value, id.is_long));
         Picture {
             is_entry: descriptor.is_frame_start && descriptor.is_keyframe,
             size: descriptor.size,
-            vp8: Some(Vp8Picture { descriptor, picture_id }),
+            layer: descriptor.temporal.map(|temporal| Layer { spatial: 0, temporal: temporal.tid }),
+            picture_id: descriptor.picture_id.map(|id| self.extend(id)),
+            head: Head::Vp8(descriptor),
         }
     }
 
-    /// Puts a 7-bit or 15-bit id on the line nearest to the highest so far. A publisher may change the
-    /// width in mid-stream, so each value is unwrapped by its own modulus.
-    fn extend(&mut self, value: u16, is_long: bool) -> u64 {
-        let modulus: u64 = if is_long { 1 << 15 } else { 1 << 7 };
-        let value = u64::from(value) % modulus;
+    fn read_vp9(&mut self, payload: &[u8]) -> Picture {
+        let Ok((descriptor, _)) = vp9::Descriptor::parse(payload) else {
+            return Picture::default();
+        };
+        Picture {
+            is_entry: descriptor.starts_keyframe(),
+            size: descriptor.size,
+            layer: descriptor.layer.map(|indices| indices.layer),
+            picture_id: descriptor.picture_id.map(|id| self.extend(id)),
+            head: Head::Vp9(descriptor),
+        }
+    }
+
+    /// Puts an id on the line nearest to the highest so far. A publisher may change the width in mid-stream,
+    /// so each value is unwrapped by its own modulus.
+    fn extend(&mut self, id: PictureId) -> u64 {
+        let modulus = id.modulus();
+        let value = u64::from(id.value) % modulus;
         let extended = match self.highest_picture_id {
             None => (1 << 16) + value,
             Some(highest) => {
@@ -92,11 +115,12 @@ mod tests {
     #[test]
     fn a_picture_id_goes_on_over_its_wrap_and_over_a_change_of_width() {
         let mut reader = PictureReader::default();
-        let first = reader.extend(126, false);
-        assert_eq!(reader.extend(127, false), first + 1);
-        assert_eq!(reader.extend(0, false), first + 2);
-        assert_eq!(reader.extend(127, false), first + 1, "a late packet keeps its own picture");
-        let wide = reader.extend(((first + 3) % (1 << 15)) as u16, true);
+        let short = |value| PictureId { value, is_long: false };
+        let first = reader.extend(short(126));
+        assert_eq!(reader.extend(short(127)), first + 1);
+        assert_eq!(reader.extend(short(0)), first + 2);
+        assert_eq!(reader.extend(short(127)), first + 1, "a late packet keeps its own picture");
+        let wide = reader.extend(PictureId { value: ((first + 3) % (1 << 15)) as u16, is_long: true });
         assert_eq!(wide, first + 3);
     }
 }

@@ -18,6 +18,7 @@ use super::arrival::SenderReport;
 use super::format::{Codec, Format};
 use super::keyframe::KeyframeBudget;
 use super::numbering::{Joint, Numbering};
+use super::overwrite::Overwrite;
 use super::packet::{Packet, Source};
 use super::packet_cache::CacheKey;
 use super::picture_line::PictureLine;
@@ -26,7 +27,6 @@ use super::timeline::Timeline;
 use crate::counters::DropReason;
 use crate::id::{PayloadType, Ssrc};
 use crate::limits::RTX_BURST_MAX;
-use crate::wire::vp8;
 
 /// A packet of the track on offer, with what the track knows of its source.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +70,8 @@ pub struct Outgoing {
     pub number: u64,
     /// The egress timestamp.
     pub timestamp: u32,
-    /// What to write into a VP8 descriptor.
-    pub vp8: Option<vp8::Rewrite>,
+    /// What is written over it.
+    pub overwrite: Overwrite,
     /// In which form it is sent.
     pub form: OutgoingForm,
 }
@@ -242,7 +242,7 @@ impl Subscription {
             payload_type,
             number: sent.number,
             timestamp: sent.timestamp,
-            vp8: sent.vp8,
+            overwrite: sent.overwrite,
             form: OutgoingForm::Repeat { rtx_number },
         })
     }
@@ -265,9 +265,7 @@ impl Subscription {
         let joint = if self.is_last_marked { Joint::Whole } else { Joint::Cut };
         let number = self.numbering.switch(packet.index, joint);
         self.timeline.switch(packet.timestamp, offer.report, format.clock_rate_hz, now);
-        if let Some(picture) = &packet.picture.vp8 {
-            self.pictures.switch(picture);
-        }
+        self.pictures.switch(&packet.picture);
         self.current = Some(Current { source: packet.source, feed: offer.feed, format });
         self.refused_source = None;
         Verdict::Switch(self.outgoing(offer, number, OutgoingForm::Media, now))
@@ -290,16 +288,16 @@ impl Subscription {
     fn outgoing(&mut self, offer: &Offer<'_>, number: u64, form: OutgoingForm, now: Instant) -> Outgoing {
         let packet = offer.packet;
         let timestamp = self.timeline.place(packet.timestamp, now);
-        let vp8 = packet.picture.vp8.as_ref().and_then(|picture| self.pictures.place(picture));
+        let overwrite = Overwrite { payload: self.pictures.place(&packet.picture) };
         if number + 1 == self.numbering.next() {
             self.is_last_marked = packet.marker;
         }
         if form == OutgoingForm::Media && self.rtx_ssrc.is_some() {
-            self.log.note(number, offer.key, timestamp, vp8);
+            self.log.note(number, offer.key, timestamp, overwrite);
         }
         self.repeats.sent += 1;
         let payload_type =
             self.current.map_or(offer.format.payload_type, |current| current.format.payload_type);
-        Outgoing { key: offer.key, payload_type, number, timestamp, vp8, form }
+        Outgoing { key: offer.key, payload_type, number, timestamp, overwrite, form }
     }
 }

@@ -9,7 +9,9 @@
 //! | [`rtcp`]      | compounds: reports, SDES, BYE, NACK, PLI, FIR, REMB              | RFC 3550, 4585  |
 //! | [`twcc`]      | transport-wide congestion control feedback                       | draft-holmer-01 |
 //! | [`vp8`]       | the payload descriptor, rewritten at drops and switches          | RFC 7741        |
-//! | [`vp9`]       | where a picture or a keyframe begins                             | RFC 9628        |
+//! | [`vp9`]       | the payload descriptor, rewritten at switches                    | RFC 9628        |
+//! | [`picture_id`]| the picture id of VP8 and VP9                                    | both            |
+//! | [`layer`]     | the place of a frame among layers                                |                 |
 //! | [`h264`]      | where a keyframe begins                                          | RFC 6184        |
 //! | [`av1`]       | where a coded video sequence begins                              | AV1 RTP 1.0     |
 //! | [`serial`]    | numbers that wrap, made numbers that do not                      | RFC 1982        |
@@ -28,6 +30,8 @@ mod bits;
 pub mod classify;
 pub mod extension;
 pub mod h264;
+pub mod layer;
+pub mod picture_id;
 mod reader;
 pub mod rtcp;
 pub mod rtp;
