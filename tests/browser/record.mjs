@@ -25,11 +25,12 @@ const RIDS = [
 ];
 
 // `more` asks for the header extensions that a page has to ask for (dependency descriptor and others);
-// without it the offer is what every page makes. VP8 loses its picture ids where a descriptor is sent.
+// without it the offer is what every page makes. With layers it has the descriptor anyway, and VP8 then says
+// nothing of them itself: `without` takes an extension out.
 const VP9 = { codec: "video/VP9", profile: "profile-id=0" };
 const VIDEO = {
   vp8: { codec: "video/VP8", ...SMALL, packets: 60 },
-  vp8_l1t3: { codec: "video/VP8", ...SMALL, mode: "L1T3", packets: 60 },
+  vp8_l1t3: { codec: "video/VP8", ...SMALL, mode: "L1T3", without: "dependency-descriptor", packets: 60 },
   vp8_l1t3_descriptor: { codec: "video/VP8", ...SMALL, mode: "L1T3", more: true, packets: 60 },
   vp8_simulcast: { codec: "video/VP8", ...LARGE, rids: RIDS, mode: "L1T3", packets: 120 },
   vp9: { ...VP9, ...SMALL, packets: 60 },
@@ -128,12 +129,14 @@ async function offerMedia(plan) {
   const sendEncodings = kind === "video" ? encodings : [];
   const transceiver = connection.addTransceiver(track, { direction: "sendonly", sendEncodings });
   transceiver.setCodecPreferences(preferred);
-  if (plan.more && transceiver.getHeaderExtensionsToNegotiate) {
+  if (transceiver.getHeaderExtensionsToNegotiate) {
     const wanted = /dependency-descriptor|video-layers-allocation|abs-capture-time|playout-delay/;
     const known = transceiver.getHeaderExtensionsToNegotiate();
-    transceiver.setHeaderExtensionsToNegotiate(
-      known.map((it) => (wanted.test(it.uri) ? { ...it, direction: "sendrecv" } : it)),
-    );
+    const direction = (it) => {
+      if (plan.without && it.uri.includes(plan.without)) return "stopped";
+      return plan.more && wanted.test(it.uri) ? "sendrecv" : it.direction;
+    };
+    transceiver.setHeaderExtensionsToNegotiate(known.map((it) => ({ ...it, direction: direction(it) })));
   }
   const offer = await connection.createOffer();
   if (plan.dtx) offer.sdp = offer.sdp.replace("useinbandfec=1", "useinbandfec=1;usedtx=1");
