@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use dataplane::id::Ssrc;
+use dataplane::id::TrackId;
 use dataplane::media::format::MediaKind;
 use dataplane::transport::Transport;
 use dataplane::transport::negotiate::PeerRole;
+use dataplane::wire::extension::Elements;
 use dataplane::wire::rtp::{RtpHeader, padding_len};
 
 use crate::capture::Capture;
@@ -93,14 +94,15 @@ impl Parts {
         let padding = if header.has_padding { padding_len(payload).unwrap() } else { 0 };
         let payload = payload[..payload.len() - padding].to_vec();
         let elements = header.extension.clone().map_or_else(Vec::new, |(profile, range)| {
-            let elements = dataplane::wire::extension::Elements::new(profile, &bytes[range]);
+            let elements = Elements::new(profile, &bytes[range]);
             elements.map(|(id, value)| (id, value.to_vec())).collect()
         });
         Parts { header, elements, payload }
     }
 }
 
-/// Plays `capture` to a viewer that negotiated what the publisher did. Gives what the viewer got.
+/// Plays `capture` to a viewer that negotiated what the publisher did. Gives what the viewer got, in the order
+/// of its arrival.
 pub fn play(capture: &Capture) -> Vec<Parts> {
     let mut world = World::new(7);
     let kind = capture.describe(PeerRole::Publisher).unwrap().sections[0].kind;
@@ -119,16 +121,10 @@ fn join(
     capture: &Capture,
     role: PeerRole,
     script: VecDeque<(Instant, Vec<u8>)>,
-    track: (dataplane::id::TrackId, MediaKind),
+    track: (TrackId, MediaKind),
 ) -> usize {
     let client = PlaybackClient::new(world.clients.len(), script, world.now);
     let description = capture.describe(role).unwrap();
     let transport = Transport::replay(description, &client.ufrag, PASSWORD, world.now);
     world.join(client, Box::new(transport), &[track]).unwrap()
-}
-
-/// The SSRC that most packets with a payload of `capture` have.
-pub fn main_ssrc(packets: &[Parts]) -> Option<Ssrc> {
-    let count = |ssrc| packets.iter().filter(|packet| packet.header.ssrc == ssrc).count();
-    packets.iter().map(|packet| packet.header.ssrc).max_by_key(|ssrc| count(*ssrc))
 }

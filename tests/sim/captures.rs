@@ -1,22 +1,207 @@
-//! What real browsers sent arrives as they sent it.
+//! What real browsers sent (`tests/captures`) arrives as they sent it.
 
 use std::collections::BTreeMap;
 
-use dataplane::id::PayloadType;
-use dataplane::media::format::{Codec, MediaKind};
+use dataplane::id::Ssrc;
+use dataplane::media::format::{Codec, ExtensionKind};
 use dataplane::media::picture::PictureReader;
+use dataplane::transport::description::{Description, Section};
 use dataplane::transport::negotiate::PeerRole;
+use dataplane::wire::{vp8, vp9};
 use harness::capture::Capture;
-use harness::playback::{Parts, main_ssrc, play};
+use harness::playback::{Parts, play};
+
+/// A capture, what was negotiated for it, and what a viewer got of it.
+struct Played {
+    name: String,
+    publisher: Description,
+    viewer: Description,
+    /// The media that was published: neither repeats nor padding.
+    sent: Vec<Parts>,
+    received: Vec<Parts>,
+}
+
+impl Played {
+    fn of(capture: &Capture) -> Played {
+        let publisher = capture.describe(PeerRole::Publisher).unwrap();
+        let section = &publisher.sections[0];
+        let sent = capture.packets.iter().map(|packet| Parts::of(&packet.bytes));
+        let is_media = |parts: &Parts| {
+            !parts.payload.is_empty() && section.format(parts.header.payload_type).is_some()
+        };
+        Played {
+            name: capture.name.clone(),
+            sent: sent.filter(is_media).collect(),
+            received: play(capture),
+            viewer: capture.describe(PeerRole::Subscriber).unwrap(),
+            publisher,
+        }
+    }
+
+    /// Those with one encoding, from the first packet that a decoder can begin with.
+    fn plain() -> Vec<Played> {
+        let captures = Capture::all().into_iter().filter(|capture| !capture.offer.contains("a=simulcast"));
+        captures.map(|capture| Played::of(&capture)).filter(|p| !p.sent.is_empty()).map(Played::from_entry).collect()
+    }
+
+    fn from_entry(mut self) -> Played {
+        let mut reader = PictureReader::default();
+        let section = &self.publisher.sections[0];
+        let is_entry = |parts: &Parts| {
+            let codec = section.format(parts.header.payload_type).unwrap().codec;
+            reader.read(codec, &parts.payload).is_entry
+        };
+        let entry = self.sent.iter().position(is_entry).unwrap();
+        self.sent.drain(..entry);
+        self
+    }
+
+    fn codec(&self, parts: &Parts) -> Codec {
+        let sections = [&self.publisher.sections[0], &self.viewer.sections[0]];
+        let format = |section: &&Section| section.format(parts.header.payload_type).copied();
+        sections.iter().find_map(format).unwrap().codec
+    }
+}
+
+/// The payload behind what may be written over, its descriptor.
+fn body(codec: Codec, payload: &[u8]) -> &[u8] {
+    match codec {
+        Codec::Vp8 => &payload[vp8::Descriptor::parse(payload).unwrap().len..],
+        Codec::Vp9 => &payload[vp9::Descriptor::parse(payload).unwrap().0.len..],
+        _ => payload,
+    }
+}
+
+/// The descriptor without the ids that go on over a switch, each of which must have moved by one distance.
+fn descriptor(codec: Codec, payload: &[u8]) -> (String, Option<u16>) {
+    match codec {
+        Codec::Vp8 => {
+            let mut descriptor = vp8::Descriptor::parse(payload).unwrap();
+            let id = descriptor.picture_id.take().map(|id| id.value);
+            (descriptor.tl0_picture_index, descriptor.key_index) = (None, None);
+            descriptor.len = 0;
+            (format!("{descriptor:?}"), id)
+        }
+        Codec::Vp9 => {
+            let mut descriptor = vp9::Descriptor::parse(payload).unwrap().0;
+            let id = descriptor.picture_id.take().map(|id| id.value);
+            if let Some(layer) = &mut descriptor.layer {
+                layer.tl0_picture_index = None;
+            }
+            descriptor.len = 0;
+            (format!("{descriptor:?}"), id)
+        }
+        _ => (String::new(), None),
+    }
+}
 
 #[test]
-fn debug_counts() {
-    for capture in Capture::all() {
-        let description = capture.describe(PeerRole::Publisher).unwrap();
-        let section = &description.sections[0];
-        let sent: Vec<Parts> = capture.packets.iter().map(|packet| Parts::of(&packet.bytes)).collect();
-        let media = sent.iter().filter(|p| section.format(p.header.payload_type).is_some() && !p.payload.is_empty()).count();
-        let got = play(&capture);
-        println!("{}: {} packets, {} media, got {} {:?} pts {:?}", capture.name, sent.len(), media, got.len(), main_ssrc(&got), got.iter().map(|p| p.header.payload_type.0).collect::<std::collections::BTreeSet<_>>());
+fn a_single_stream_arrives_packet_by_packet_as_it_was_sent() {
+    let all = Played::plain();
+    assert!(all.len() >= 19);
+    for played in all {
+        let name = &played.name;
+        assert!(!played.sent.is_empty(), "{name}");
+        assert_eq!(played.received.len(), played.sent.len(), "{name}");
+        let (first_sent, first) = (&played.sent[0], &played.received[0]);
+        let (mut sent_id, mut received_id) = (None, None);
+        for (at, (sent, received)) in played.sent.iter().zip(&played.received).enumerate() {
+            let codec = played.codec(sent);
+            assert_eq!(codec, played.codec(received), "{name} {at}");
+            assert!(body(codec, &sent.payload) == body(codec, &received.payload), "{name} {at}: payload");
+            assert_eq!(received.header.marker, sent.header.marker, "{name} {at}");
+            assert_eq!(received.header.ssrc, first.header.ssrc, "{name} {at}");
+            let number = first.header.sequence_number.wrapping_add(at as u16);
+            assert_eq!(received.header.sequence_number, number, "{name} {at}");
+            let since = |parts: &Parts, start: &Parts| parts.header.timestamp.wrapping_sub(start.header.timestamp);
+            assert_eq!(since(received, first), since(sent, first_sent), "{name} {at}");
+
+            let (sent_rest, sent_now) = descriptor(codec, &sent.payload);
+            let (received_rest, received_now) = descriptor(codec, &received.payload);
+            assert_eq!(received_rest, sent_rest, "{name} {at}");
+            let step = |now: Option<u16>, before: Option<u16>| {
+                now.zip(before).map(|(now, before)| now.wrapping_sub(before) & 0x7f)
+            };
+            assert_eq!(step(received_now, received_id), step(sent_now, sent_id), "{name} {at}: picture id");
+            (sent_id, received_id) = (sent_now, received_now);
+        }
+    }
+}
+
+#[test]
+fn a_viewer_of_simulcast_gets_whole_pictures_and_in_the_end_the_largest() {
+    for name in ["chromium_vp8_simulcast", "firefox_vp8_simulcast"] {
+        let played = Played::of(&Capture::load(name));
+        let of_sender: BTreeMap<&[u8], &Parts> =
+            played.sent.iter().map(|parts| (body(Codec::Vp8, &parts.payload), parts)).collect();
+        let mut sources: Vec<&Parts> = Vec::new();
+        for parts in &played.received {
+            let source = of_sender.get(body(Codec::Vp8, &parts.payload));
+            sources.push(source.unwrap_or_else(|| panic!("{name}: a payload that nobody sent")));
+        }
+        let mut sizes = Vec::new();
+        for (pair, source) in played.received.windows(2).zip(sources.windows(2)) {
+            let (before, after) = (&pair[0].header, &pair[1].header);
+            assert_eq!(after.sequence_number, before.sequence_number.wrapping_add(1), "{name}");
+            let is_same_picture = (source[0].header.ssrc, source[0].header.timestamp)
+                == (source[1].header.ssrc, source[1].header.timestamp);
+            assert_eq!(before.timestamp == after.timestamp, is_same_picture, "{name}");
+            assert_eq!(before.marker, !is_same_picture, "{name}: a picture was cut");
+            assert!(after.timestamp.wrapping_sub(before.timestamp) < 90_000, "{name}: time went back");
+        }
+        for source in &sources {
+            sizes.extend(vp8::Descriptor::parse(&source.payload).unwrap().size);
+        }
+        assert_eq!(sizes.last(), Some(&(1280, 720)), "{name}: {sizes:?}");
+    }
+}
+
+/// Values of the publisher that are passed on as they are, by kind. They are found by what they mean: the
+/// viewer has ids of its own.
+#[test]
+fn what_both_sides_negotiated_arrives_with_its_value_and_the_rest_stays_here() {
+    const PASSED_ON: [ExtensionKind; 4] = [
+        ExtensionKind::AudioLevel,
+        ExtensionKind::VideoOrientation,
+        ExtensionKind::PlayoutDelay,
+        ExtensionKind::AbsCaptureTime,
+    ];
+    const NEVER: [ExtensionKind; 2] = [ExtensionKind::Rid, ExtensionKind::VideoLayersAllocation];
+    let mut passed_on: BTreeMap<&str, usize> = BTreeMap::new();
+    for played in Played::plain() {
+        for (sent, received) in played.sent.iter().zip(&played.received) {
+            for kind in PASSED_ON {
+                // The clock offset behind the time would be ours to say, not the publisher's.
+                let len_max = if kind == ExtensionKind::AbsCaptureTime { 8 } else { usize::MAX };
+                let value = value_of(&played.publisher, sent, kind);
+                let value = value.map(|value| &value[..value.len().min(len_max)]);
+                assert_eq!(value_of(&played.viewer, received, kind), value, "{} {kind:?}", played.name);
+                *passed_on.entry(kind.uri()).or_default() += usize::from(value.is_some());
+            }
+            for kind in NEVER {
+                assert_eq!(value_of(&played.viewer, received, kind), None, "{} {kind:?}", played.name);
+            }
+        }
+    }
+    assert!(passed_on.values().filter(|count| **count > 0).count() >= 3, "{passed_on:?}");
+}
+
+fn value_of<'a>(description: &Description, parts: &'a Parts, kind: ExtensionKind) -> Option<&'a [u8]> {
+    let id = description.sections[0].extensions.id(kind)?;
+    parts.elements.iter().find(|element| element.0 == id).map(|element| element.1.as_slice())
+}
+
+/// A publisher whose SSRCs are known by nothing but MID and RID is told apart all the same.
+#[test]
+fn three_encodings_of_one_publisher_are_one_stream_for_the_viewer() {
+    for name in ["chromium_vp8_simulcast", "firefox_vp8_simulcast"] {
+        let played = Played::of(&Capture::load(name));
+        let ssrcs = |packets: &[Parts]| {
+            let mut ssrcs: Vec<Ssrc> = packets.iter().map(|parts| parts.header.ssrc).collect();
+            ssrcs.sort_unstable();
+            ssrcs.dedup();
+            ssrcs.len()
+        };
+        assert_eq!((ssrcs(&played.sent), ssrcs(&played.received)), (3, 1), "{name}");
     }
 }
