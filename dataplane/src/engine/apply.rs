@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use super::header::Forms;
 use super::peer::{Feed, Peer, Watch};
 use super::streams::Streams;
 use super::{Engine, PeerIndex, TrackIndex};
@@ -14,7 +15,7 @@ use crate::command::{
 use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
 use crate::limits::{TRACKS_PER_SHARD_MAX, TRANSPORTS_PER_SHARD_MAX};
-use crate::media::format::MediaKind;
+use crate::media::format::{ExtensionKind, MediaKind};
 use crate::media::subscription::Subscription;
 use crate::media::track::Track;
 use crate::transport::Transport;
@@ -143,13 +144,19 @@ impl Engine {
             }
             SectionRole::Egress { ssrc, rtx_ssrc } => {
                 let (first, first_rtx) = (self.random.first_number(), self.random.first_number());
+                let allows_mixed = peer.transport.description().allows_mixed_extensions;
+                let forms = Forms::of(allows_mixed, &section.extensions, section.mid);
+                let mut subscription = Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx);
+                if section.extensions.id(ExtensionKind::DependencyDescriptor).is_some() {
+                    subscription.dependency_len_max = forms.element_len_max();
+                }
                 let watch = Watch {
                     section: place,
                     track,
                     mid: section.mid,
                     extensions: section.extensions,
-                    form: Watch::form_of(&section.extensions, section.mid),
-                    subscription: Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx),
+                    forms,
+                    subscription,
                     keyframe_due: None,
                 };
                 node.subscribers.push((index, peer.watches.len() as u16));

@@ -15,6 +15,7 @@ mod binding;
 mod demux;
 mod egress;
 mod feedback;
+mod header;
 mod ingress;
 mod peer;
 mod reports;

@@ -145,11 +145,15 @@ pub enum ExtensionKind {
     AbsCaptureTime,
     /// video-layers-allocation00 of libwebrtc: read, never passed on.
     VideoLayersAllocation,
+    /// video-content-type of libwebrtc.
+    ContentType,
+    /// color-space of libwebrtc.
+    ColorSpace,
 }
 
 impl ExtensionKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 13;
 
     /// Every kind, in the order of its discriminant.
     pub const ALL: [ExtensionKind; Self::COUNT] = [
@@ -164,6 +168,8 @@ impl ExtensionKind {
         ExtensionKind::PlayoutDelay,
         ExtensionKind::AbsCaptureTime,
         ExtensionKind::VideoLayersAllocation,
+        ExtensionKind::ContentType,
+        ExtensionKind::ColorSpace,
     ];
 
     /// The URI that names it in SDP (RFC 8285, section 5).
@@ -186,6 +192,8 @@ impl ExtensionKind {
             ExtensionKind::VideoLayersAllocation => {
                 "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"
             }
+            ExtensionKind::ContentType => "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+            ExtensionKind::ColorSpace => "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
         }
     }
 }

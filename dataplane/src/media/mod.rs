@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod arrival;
+pub mod carried;
+pub mod dependency;
+pub mod dependency_line;
 pub mod encoding;
 pub mod format;
 pub mod keyframe;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::picture::Head;
+use crate::wire::dependency_descriptor::Shift;
 use crate::wire::{vp8, vp9};
 
 /// What differs between a packet in the cache and the packet that one subscriber gets.
@@ -10,6 +11,8 @@ use crate::wire::{vp8, vp9};
 pub struct Overwrite {
     /// In the payload.
     pub payload: PayloadOverwrite,
+    /// In the dependency descriptor; `None` if that is left out.
+    pub dependency: Option<Shift>,
 }
 
 /// What differs in the payload.

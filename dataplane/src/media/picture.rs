@@ -1,6 +1,7 @@
 //! Reads from a payload what forwarding needs to know of the picture.
 #![forbid(unsafe_code)]
 
+use super::dependency::{Dependency, DependencyReader};
 use super::format::Codec;
 use crate::wire::layer::Layer;
 use crate::wire::picture_id::PictureId;
@@ -19,6 +20,8 @@ pub struct Picture {
     pub picture_id: Option<u64>,
     /// The head of the payload, where it may be rewritten on the way out.
     pub head: Head,
+    /// What the dependency descriptor says, if there is a sound one.
+    pub dependency: Option<Dependency>,
 }
 
 /// The head of a payload that may differ from subscriber to subscriber.
@@ -38,12 +41,33 @@ pub enum Head {
 pub struct PictureReader {
     highest_picture_id: Option<u64>,
     has_parameter_sets: bool,
+    dependencies: DependencyReader,
 }
 
 impl PictureReader {
-    /// Reads one payload. What cannot be parsed is forwarded undecided (docs/SECURITY.md M7): it never
-    /// counts as an entry.
-    pub fn read(&mut self, codec: Codec, payload: &[u8]) -> Picture {
+    /// Reads one payload, and the dependency descriptor that came with it. What cannot be parsed is forwarded
+    /// undecided (docs/SECURITY.md M7): it never counts as an entry.
+    ///
+    /// Where there is a dependency descriptor it says what begins here, also of what is encrypted end to end.
+    pub fn read(&mut self, codec: Codec, payload: &[u8], dependency: Option<&[u8]>) -> Picture {
+        let mut picture = self.read_payload(codec, payload);
+        picture.dependency = dependency.and_then(|bytes| self.dependencies.read(bytes));
+        if let Some(seen) = &picture.dependency {
+            picture.is_entry = seen.templates.is_some();
+            picture.layer = seen.frame.map(|frame| frame.layer).or(picture.layer);
+            let structure = self.dependencies.in_force(seen.frame_number).filter(|_| picture.is_entry);
+            let largest = structure.and_then(|structure| structure.resolutions().last().copied());
+            picture.size = picture.size.or(largest);
+        }
+        picture
+    }
+
+    /// The dependency descriptors so far, for whoever selects layers.
+    pub fn dependencies(&self) -> &DependencyReader {
+        &self.dependencies
+    }
+
+    fn read_payload(&mut self, codec: Codec, payload: &[u8]) -> Picture {
         match codec {
             Codec::Opus => Picture { is_entry: true, ..Picture::default() },
             Codec::Vp8 => self.read_vp8(payload),
@@ -75,6 +99,7 @@ impl PictureReader {
             layer: descriptor.temporal.map(|temporal| Layer { spatial: 0, temporal: temporal.tid }),
             picture_id: descriptor.picture_id.map(|id| self.extend(id)),
             head: Head::Vp8(descriptor),
+            dependency: None,
         }
     }
 
@@ -88,6 +113,7 @@ impl PictureReader {
             layer: descriptor.layer.map(|indices| indices.layer),
             picture_id: descriptor.picture_id.map(|id| self.extend(id)),
             head: Head::Vp9(descriptor),
+            dependency: None,
         }
     }
 

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn read(reader: &mut PictureReader, picture_id: u16, tl0: u8) -> Picture {
-        reader.read(Codec::Vp9, &vp9_packet(picture_id, tl0, false))
+        reader.read(Codec::Vp9, &vp9_packet(picture_id, tl0, false), None)
     }
 
     fn written(overwrite: PayloadOverwrite) -> Option<(u16, u8)> {
@@ -147,7 +147,7 @@ mod tests {
         let (mut line, mut vp9, mut h264) =
             (PictureLine::default(), PictureReader::default(), PictureReader::default());
         line.place(&read(&mut vp9, 7, 0));
-        let other = h264.read(Codec::H264, &[0x67, 1, 2]);
+        let other = h264.read(Codec::H264, &[0x67, 1, 2], None);
         line.switch(&other);
         assert_eq!(line.place(&other), PayloadOverwrite::Keep);
         let back = read(&mut PictureReader::default(), 100, 0);

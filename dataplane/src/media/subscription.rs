@@ -15,6 +15,7 @@
 use std::time::{Duration, Instant};
 
 use super::arrival::SenderReport;
+use super::dependency_line::DependencyLine;
 use super::format::{Codec, Format};
 use super::keyframe::KeyframeBudget;
 use super::numbering::{Joint, Numbering};
@@ -74,6 +75,8 @@ pub struct Outgoing {
     pub overwrite: Overwrite,
     /// In which form it is sent.
     pub form: OutgoingForm,
+    /// It is the first of its source.
+    pub begins_source: bool,
 }
 
 /// In which form a packet is sent.
@@ -103,6 +106,8 @@ pub struct Subscription {
     pub sent: SentTotals,
     /// Whether the subscriber has reported on this SSRC, and so knows its MID.
     pub is_known_to_peer: bool,
+    /// Bytes of the largest dependency descriptor that the subscriber can get; 0 if it negotiated none.
+    pub dependency_len_max: usize,
     current: Option<Current>,
     refused: Option<Codec>,
     /// The source that was refused, so that it is said once.
@@ -110,6 +115,7 @@ pub struct Subscription {
     numbering: Numbering,
     rtx_next: u64,
     pictures: PictureLine,
+    dependencies: DependencyLine,
     log: SentLog,
     is_last_marked: bool,
     budget: KeyframeBudget,
@@ -175,6 +181,8 @@ impl Subscription {
             numbering: Numbering::new(first),
             rtx_next: first_rtx,
             pictures: PictureLine::default(),
+            dependencies: DependencyLine::default(),
+            dependency_len_max: 0,
             log: SentLog::default(),
             is_last_marked: true,
             budget: KeyframeBudget::default(),
@@ -244,6 +252,7 @@ impl Subscription {
             timestamp: sent.timestamp,
             overwrite: sent.overwrite,
             form: OutgoingForm::Repeat { rtx_number },
+            begins_source: false,
         })
     }
 
@@ -266,9 +275,11 @@ impl Subscription {
         let number = self.numbering.switch(packet.index, joint);
         self.timeline.switch(packet.timestamp, offer.report, format.clock_rate_hz, now);
         self.pictures.switch(&packet.picture);
+        self.dependencies.switch();
         self.current = Some(Current { source: packet.source, feed: offer.feed, format });
         self.refused_source = None;
-        Verdict::Switch(self.outgoing(offer, number, OutgoingForm::Media, now))
+        let first = self.outgoing(offer, number, OutgoingForm::Media, now);
+        Verdict::Switch(Outgoing { begins_source: true, ..first })
     }
 
     fn follow(&mut self, offer: &Offer<'_>, now: Instant) -> Verdict {
@@ -288,7 +299,15 @@ impl Subscription {
     fn outgoing(&mut self, offer: &Offer<'_>, number: u64, form: OutgoingForm, now: Instant) -> Outgoing {
         let packet = offer.packet;
         let timestamp = self.timeline.place(packet.timestamp, now);
-        let overwrite = Overwrite { payload: self.pictures.place(&packet.picture) };
+        let dependency_fits = usize::from(packet.dependency_len) <= self.dependency_len_max;
+        let overwrite = Overwrite {
+            payload: self.pictures.place(&packet.picture),
+            dependency: packet
+                .picture
+                .dependency
+                .as_ref()
+                .and_then(|seen| self.dependencies.place(seen, dependency_fits)),
+        };
         if number + 1 == self.numbering.next() {
             self.is_last_marked = packet.marker;
         }
@@ -298,6 +317,6 @@ impl Subscription {
         self.repeats.sent += 1;
         let payload_type =
             self.current.map_or(offer.format.payload_type, |current| current.format.payload_type);
-        Outgoing { key: offer.key, payload_type, number, timestamp, overwrite, form }
+        Outgoing { key: offer.key, payload_type, number, timestamp, overwrite, form, begins_source: false }
     }
 }

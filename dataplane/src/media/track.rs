@@ -90,6 +90,7 @@ impl Track {
         if let Some(encoding) = self.encodings.get_mut(usize::from(encoding)) {
             encoding.run = Some(Run::new(epoch, ssrc, format, index, now));
             encoding.size = None;
+            encoding.allocation = None;
         }
         self.reconsider_at = None;
     }

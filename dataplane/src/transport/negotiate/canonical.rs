@@ -167,6 +167,8 @@ fn extension(kind: ExtensionKind) -> Extension {
         ExtensionKind::VideoOrientation => Extension::VideoOrientation,
         ExtensionKind::PlayoutDelay => Extension::PlayoutDelay,
         ExtensionKind::AbsCaptureTime => Extension::AbsoluteCaptureTime,
+        ExtensionKind::ContentType => Extension::VideoContentType,
+        ExtensionKind::ColorSpace => Extension::ColorSpace,
         ExtensionKind::DependencyDescriptor | ExtensionKind::VideoLayersAllocation => {
             Extension::with_serializer(kind.uri(), Named)
         }
