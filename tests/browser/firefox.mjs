@@ -29,7 +29,7 @@ export async function startFirefox() {
     await page.goto(url, { waitUntil: "domcontentloaded" });
     return page;
   };
-  return { openPage, close: () => browser.close() };
+  return { browser, openPage, close: () => browser.close() };
 }
 
 /** An address of this machine that Firefox has a candidate for: it gathers none on loopback. */

@@ -1,12 +1,14 @@
 //! What real browsers sent (`tests/captures`) arrives as they sent it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataplane::id::Ssrc;
 use dataplane::media::format::{Codec, ExtensionKind};
 use dataplane::media::picture::PictureReader;
+use dataplane::time::NtpTime;
 use dataplane::transport::description::{Description, Section};
 use dataplane::transport::negotiate::PeerRole;
+use dataplane::wire::dependency_descriptor::read;
 use dataplane::wire::{vp8, vp9};
 use harness::capture::Capture;
 use harness::playback::{Parts, play};
@@ -18,6 +20,8 @@ struct Played {
     viewer: Description,
     /// The media that was published: neither repeats nor padding.
     sent: Vec<Parts>,
+    /// What was published before a decoder could begin, once it is taken off `sent`.
+    before: Vec<Parts>,
     received: Vec<Parts>,
 }
 
@@ -26,12 +30,12 @@ impl Played {
         let publisher = capture.describe(PeerRole::Publisher).unwrap();
         let section = &publisher.sections[0];
         let sent = capture.packets.iter().map(|packet| Parts::of(&packet.bytes));
-        let is_media = |parts: &Parts| {
-            !parts.payload.is_empty() && section.format(parts.header.payload_type).is_some()
-        };
+        let is_media =
+            |parts: &Parts| !parts.payload.is_empty() && section.format(parts.header.payload_type).is_some();
         Played {
             name: capture.name.clone(),
             sent: sent.filter(is_media).collect(),
+            before: Vec::new(),
             received: play(capture),
             viewer: capture.describe(PeerRole::Subscriber).unwrap(),
             publisher,
@@ -41,7 +45,11 @@ impl Played {
     /// Those with one encoding, from the first packet that a decoder can begin with.
     fn plain() -> Vec<Played> {
         let captures = Capture::all().into_iter().filter(|capture| !capture.offer.contains("a=simulcast"));
-        captures.map(|capture| Played::of(&capture)).filter(|p| !p.sent.is_empty()).map(Played::from_entry).collect()
+        captures
+            .map(|capture| Played::of(&capture))
+            .filter(|p| !p.sent.is_empty())
+            .map(Played::from_entry)
+            .collect()
     }
 
     fn from_entry(mut self) -> Played {
@@ -49,10 +57,10 @@ impl Played {
         let section = &self.publisher.sections[0];
         let is_entry = |parts: &Parts| {
             let codec = section.format(parts.header.payload_type).unwrap().codec;
-            reader.read(codec, &parts.payload).is_entry
+            reader.read(codec, &parts.payload, None).is_entry
         };
         let entry = self.sent.iter().position(is_entry).unwrap();
-        self.sent.drain(..entry);
+        self.before = self.sent.drain(..entry).collect();
         self
     }
 
@@ -113,7 +121,8 @@ fn a_single_stream_arrives_packet_by_packet_as_it_was_sent() {
             assert_eq!(received.header.ssrc, first.header.ssrc, "{name} {at}");
             let number = first.header.sequence_number.wrapping_add(at as u16);
             assert_eq!(received.header.sequence_number, number, "{name} {at}");
-            let since = |parts: &Parts, start: &Parts| parts.header.timestamp.wrapping_sub(start.header.timestamp);
+            let since =
+                |parts: &Parts, start: &Parts| parts.header.timestamp.wrapping_sub(start.header.timestamp);
             assert_eq!(since(received, first), since(sent, first_sent), "{name} {at}");
 
             let (sent_rest, sent_now) = descriptor(codec, &sent.payload);
@@ -169,14 +178,19 @@ fn what_both_sides_negotiated_arrives_with_its_value_and_the_rest_stays_here() {
     const NEVER: [ExtensionKind; 2] = [ExtensionKind::Rid, ExtensionKind::VideoLayersAllocation];
     let mut passed_on: BTreeMap<&str, usize> = BTreeMap::new();
     for played in Played::plain() {
-        for (sent, received) in played.sent.iter().zip(&played.received) {
+        for (at, (sent, received)) in played.sent.iter().zip(&played.received).enumerate() {
             for kind in PASSED_ON {
-                // The clock offset behind the time would be ours to say, not the publisher's.
-                let len_max = if kind == ExtensionKind::AbsCaptureTime { 8 } else { usize::MAX };
                 let value = value_of(&played.publisher, sent, kind);
-                let value = value.map(|value| &value[..value.len().min(len_max)]);
-                assert_eq!(value_of(&played.viewer, received, kind), value, "{} {kind:?}", played.name);
                 *passed_on.entry(kind.uri()).or_default() += usize::from(value.is_some());
+                let arrived = value_of(&played.viewer, received, kind).map(<[u8]>::to_vec);
+                let expected = match value {
+                    // Where a picture can begin, a viewer may be told what was said before.
+                    None if arrived.is_some() => said_before(&played, at, kind),
+                    // The clock offset behind the time would be ours to say, not the publisher's.
+                    Some(value) if kind == ExtensionKind::AbsCaptureTime => Some(value[..8].to_vec()),
+                    value => value.map(<[u8]>::to_vec),
+                };
+                assert_eq!(arrived, expected, "{} {at} {kind:?}", played.name);
             }
             for kind in NEVER {
                 assert_eq!(value_of(&played.viewer, received, kind), None, "{} {kind:?}", played.name);
@@ -184,6 +198,47 @@ fn what_both_sides_negotiated_arrives_with_its_value_and_the_rest_stays_here() {
         }
     }
     assert!(passed_on.values().filter(|count| **count > 0).count() >= 3, "{passed_on:?}");
+}
+
+#[test]
+fn descriptors_of_dependencies_arrive_with_nothing_changed_but_their_numbers() {
+    let mut count = 0;
+    for played in Played::plain() {
+        let kind = ExtensionKind::DependencyDescriptor;
+        let (mut sent_structure, mut received_structure) = (None, None);
+        let mut distances = BTreeSet::new();
+        for (sent, received) in played.sent.iter().zip(&played.received) {
+            let both = value_of(&played.publisher, sent, kind).zip(value_of(&played.viewer, received, kind));
+            let Some((before, after)) = both else {
+                assert_eq!(value_of(&played.viewer, received, kind), None, "{}", played.name);
+                continue;
+            };
+            let (before, structure) = read(before, sent_structure.as_ref()).unwrap();
+            sent_structure = structure.or(sent_structure);
+            let (after, structure) = read(after, received_structure.as_ref()).unwrap();
+            received_structure = structure.or(received_structure);
+            assert_eq!((after.starts_frame, after.ends_frame), (before.starts_frame, before.ends_frame));
+            assert_eq!(after.frame, before.frame, "{}", played.name);
+            distances.insert(after.frame_number.wrapping_sub(before.frame_number));
+            count += usize::from(after.frame.is_some());
+        }
+        assert!(distances.len() <= 1, "{}: frame numbers moved by {distances:?}", played.name);
+    }
+    assert!(count > 200, "only {count} descriptors");
+}
+
+/// The newest value of `kind` before the packet `at` of those sent; a capture time has moved on since.
+fn said_before(played: &Played, at: usize, kind: ExtensionKind) -> Option<Vec<u8>> {
+    let now = &played.sent[at];
+    let earlier = played.before.iter().chain(&played.sent[..at]);
+    let said = |parts| Some((value_of(&played.publisher, parts, kind)?, parts.header.timestamp));
+    let (value, timestamp) = earlier.rev().find_map(said)?;
+    if kind != ExtensionKind::AbsCaptureTime {
+        return Some(value.to_vec());
+    }
+    let ntp = NtpTime(u64::from_be_bytes(value[..8].try_into().unwrap()));
+    let since = f64::from(now.header.timestamp.wrapping_sub(timestamp)) / 90_000.0;
+    Some(ntp.plus_seconds(since).0.to_be_bytes().to_vec())
 }
 
 fn value_of<'a>(description: &Description, parts: &'a Parts, kind: ExtensionKind) -> Option<&'a [u8]> {

@@ -92,7 +92,9 @@ impl Engine {
             let head = &packet.picture.head;
             let borrowed = outgoing.overwrite.payload.borrowed(payload, head);
             let len = match borrowed.filter(|_| outgoing.form == OutgoingForm::Media) {
-                Some(plain) => peer.transport.seal_rtp_from(out, header_len, plain, stream.ssrc, stream.index),
+                Some(plain) => {
+                    peer.transport.seal_rtp_from(out, header_len, plain, stream.ssrc, stream.index)
+                }
                 None => {
                     let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
                     peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index)

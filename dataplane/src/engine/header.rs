@@ -76,7 +76,10 @@ impl<'a> Elements<'a> {
 
     fn add_carried(&mut self, carried: &'a Carried) {
         self.add(ExtensionKind::AudioLevel, carried.audio_level.as_ref().map(std::slice::from_ref));
-        self.add(ExtensionKind::VideoOrientation, carried.video_orientation.as_ref().map(std::slice::from_ref));
+        self.add(
+            ExtensionKind::VideoOrientation,
+            carried.video_orientation.as_ref().map(std::slice::from_ref),
+        );
         self.add(ExtensionKind::ContentType, carried.content_type.as_ref().map(std::slice::from_ref));
         self.add(ExtensionKind::ColorSpace, carried.color_space.as_ref().map(|space| space.as_bytes()));
     }

@@ -10,8 +10,8 @@ use crate::command::Event;
 use crate::counters::DropReason;
 use crate::id::Ssrc;
 use crate::media::arrival::Arrival;
-use crate::media::format::Format;
 use crate::media::carried::Carried;
+use crate::media::format::Format;
 use crate::media::packet::{Packet, Source};
 use crate::media::packet_cache::CacheKey;
 use crate::media::picture::Picture;
@@ -145,8 +145,8 @@ impl Engine {
             marker: header.marker,
             payload_len: payload.len(),
             carried: extensions.carried,
-                    dependency: extensions.dependency,
-                    allocation: extensions.allocation,
+            dependency: extensions.dependency,
+            allocation: extensions.allocation,
             received_at: None,
         };
         track.cache.vacant_payload()[..payload.len()].copy_from_slice(payload);
@@ -187,7 +187,12 @@ impl Engine {
 }
 
 /// Counts a packet and keeps it in the cache, unless the track has it already.
-fn keep(track: &mut Track, encoding: u8, arrived: &Arrived<'_>, now: Instant) -> Result<CacheKey, DropReason> {
+fn keep(
+    track: &mut Track,
+    encoding: u8,
+    arrived: &Arrived<'_>,
+    now: Instant,
+) -> Result<CacheKey, DropReason> {
     let arrival = note(track, encoding, arrived, now)?;
     let Track { encodings, cache, .. } = track;
     let state = encodings.get_mut(usize::from(encoding)).ok_or(DropReason::UnboundSsrc)?;

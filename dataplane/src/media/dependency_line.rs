@@ -107,7 +107,11 @@ mod tests {
         // The old templates are 60..=63, 0 and 1.
         assert_eq!(line.place(&packet(40, Some((0, 6))), true), shift(63, 2));
         assert_eq!(line.place(&packet(45, None), true), shift(63, 2), "a gap stays a gap");
-        assert_eq!(line.place(&packet(46, Some((6, 6))), true), shift(63, 2), "within a source nothing moves");
+        assert_eq!(
+            line.place(&packet(46, Some((6, 6))), true),
+            shift(63, 2),
+            "within a source nothing moves"
+        );
         line.switch();
         assert_eq!(line.place(&packet(40, Some((0, 4))), true), shift(70, 14));
     }

@@ -83,7 +83,8 @@ fn a_frame_is_told_by_its_template_also_over_the_wrap_of_the_ids() {
 
 #[test]
 fn a_frame_may_differ_from_its_template() {
-    let custom = format!("{} 0 1 1 1 1  101  01 00 11  01 0111 11 000000001111 00  00101010", head(true, true, 1, 9));
+    let custom =
+        format!("{} 0 1 1 1 1  101  01 00 11  01 0111 11 000000001111 00  00101010", head(true, true, 1, 9));
     let (seen, own) = read(&packed(&custom), Some(&structure(0))).unwrap();
     assert!(own.is_none());
     assert_eq!(seen.active_targets, Some(0b101));
