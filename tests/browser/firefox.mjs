@@ -4,6 +4,8 @@ import { networkInterfaces } from "node:os";
 
 import puppeteer from "puppeteer-core";
 
+import { listConnections } from "./chromium.mjs";
+
 const PREFERENCES = {
   "media.navigator.permission.disabled": true,
   "media.navigator.streams.fake": true,
@@ -16,7 +18,7 @@ const PREFERENCES = {
   "network.connectivity-service.enabled": false,
 };
 
-/** Starts the browser. Resolves with `{openPage(url), close()}`. */
+/** Starts the browser. Resolves with `{openPage(url), close()}`; pages list their connections as in chromium.mjs. */
 export async function startFirefox() {
   const browser = await puppeteer.launch({
     browser: "firefox",
@@ -24,12 +26,13 @@ export async function startFirefox() {
     headless: true,
     extraPrefsFirefox: PREFERENCES,
   });
-  const openPage = async (url) => {
+  const openPage = async (url, { scripts = [] } = {}) => {
     const page = await browser.newPage();
+    for (const script of [listConnections, ...scripts]) await page.evaluateOnNewDocument(script);
     await page.goto(url, { waitUntil: "domcontentloaded" });
     return page;
   };
-  return { browser, openPage, close: () => browser.close() };
+  return { openPage, close: () => browser.close() };
 }
 
 /** An address of this machine that Firefox has a candidate for: it gathers none on loopback. */

@@ -2,14 +2,17 @@
 //
 //     node record.mjs              all of them
 //     node record.mjs NAME...      only these
+//     node record.mjs offers       the offers of our own pages in Firefox, dataplane/tests/fixtures
 
 import { spawn } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import { openPage, startBrowser } from "./chromium.mjs";
+import { openPage, startBrowser, until } from "./chromium.mjs";
 import { hostAddress, startFirefox } from "./firefox.mjs";
+import { startServer } from "./server.mjs";
 
 const WORKSPACE = fileURLToPath(new URL("../..", import.meta.url));
 const CAPTURES = join(WORKSPACE, "tests/captures");
@@ -57,6 +60,10 @@ for (const [name, plan] of Object.entries({ ...VIDEO, ...AUDIO })) plans.set(`ch
 for (const name of FIREFOX_HAS) plans.set(`firefox_${name}`, { ...VIDEO, ...AUDIO }[name]);
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : [...plans.keys()];
+if (wanted[0] === "offers") {
+  await recordOffers();
+  process.exit();
+}
 for (const name of wanted) {
   if (!plans.has(name)) throw new Error(`no capture ${name}; there are ${[...plans.keys()].join(", ")}`);
   try {
@@ -100,6 +107,29 @@ function startRecorder(name, plan) {
     return value;
   };
   return { line, stop: () => child.kill() };
+}
+
+/** Writes what Firefox offers when our pages publish and watch. */
+async function recordOffers() {
+  const server = await startServer({ SLUICE_RTC_LISTEN: hostAddress() });
+  const firefox = await startFirefox();
+  const keepOffers = () => {
+    const original = window.fetch;
+    window.fetch = (url, options) => {
+      if (options?.method === "POST") window.offer = options.body;
+      return original(url, options);
+    };
+  };
+  try {
+    for (const [name, path] of [["publish", "publish/offers?start=1"], ["watch", "watch/offers"]]) {
+      const page = await firefox.openPage(`${server.url}/${path}`, { scripts: [keepOffers] });
+      const offer = await until("an offer", 10_000, () => page.evaluate(() => window.offer));
+      await writeFile(join(WORKSPACE, `dataplane/tests/fixtures/firefox_${name}.sdp`), offer);
+    }
+  } finally {
+    await firefox.close();
+    await server.stop();
+  }
 }
 
 /** Runs in the page: offers one track as `plan` says. Resolves with the offer, all candidates in it. */
