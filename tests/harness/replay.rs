@@ -293,6 +293,7 @@ fn description(index: usize, encodings: &[Encoding]) -> Description {
         profile: Profile::Any,
         payload_type: MEDIA,
         rtx: Some(RTX),
+        red: None,
         clock_rate_hz: 90_000,
         feedback,
     };

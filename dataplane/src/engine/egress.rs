@@ -104,7 +104,7 @@ impl Engine {
             egress.commit(path, len, received_at);
             peer.transport_sequence = peer.transport_sequence.wrapping_add(1);
             totals.note(outgoing.form, len);
-            watch.subscription.sent.note(&outgoing, payload.len());
+            watch.subscription.sent.note(&outgoing, borrowed.unwrap_or(payload).len());
         }
         peer.stats.packets_sent += totals.forwarded;
         add(&self.counters.packets_forwarded_total, totals.forwarded);

@@ -18,6 +18,7 @@ mod feedback;
 mod header;
 mod ingress;
 mod peer;
+mod recovery;
 mod reports;
 mod router;
 mod streams;

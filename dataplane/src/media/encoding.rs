@@ -48,6 +48,8 @@ pub struct Run {
     pub pictures: PictureReader,
     /// What is said now and then.
     pub remembered: Remembered,
+    /// The timestamp of the newest packet.
+    pub newest_timestamp: Option<u32>,
     /// How often a keyframe was wanted only to learn the size.
     pub size_requests: u8,
     meter: BitrateMeter,
@@ -92,6 +94,7 @@ impl Run {
             sender_report: None,
             pictures: PictureReader::default(),
             remembered: Remembered::default(),
+            newest_timestamp: None,
             size_requests: 0,
             meter: BitrateMeter::new(now),
             last_at: now,
@@ -111,6 +114,12 @@ impl Run {
         self.meter.add(payload_len, now);
         self.last_at = now;
         arrival
+    }
+
+    /// Takes the packet `index` for arrived, because its content was found elsewhere. False if it came itself.
+    pub fn fill(&mut self, index: u64) -> bool {
+        self.missing.note_arrival(index);
+        self.arrivals.fill(index)
     }
 
     /// When it counts as silent, if nothing comes before.

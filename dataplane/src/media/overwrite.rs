@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::picture::Head;
+use crate::id::PayloadType;
 use crate::wire::dependency_descriptor::Shift;
 use crate::wire::{vp8, vp9};
 
@@ -25,13 +26,20 @@ pub enum PayloadOverwrite {
     Vp8(vp8::Rewrite),
     /// Picture ids of a VP9 descriptor.
     Vp9(vp9::Rewrite),
+    /// The payload type inside redundant audio.
+    RedInner(PayloadType),
+    /// All but the primary block of redundant audio.
+    RedPrimary,
 }
 
 impl PayloadOverwrite {
     /// The part of the cached payload that leaves unchanged as the whole payload; `None` if bytes differ.
     pub fn borrowed<'a>(&self, payload: &'a [u8], head: &Head) -> Option<&'a [u8]> {
         match (self, head) {
-            (PayloadOverwrite::Vp8(_), Head::Vp8(_)) | (PayloadOverwrite::Vp9(_), Head::Vp9(_)) => None,
+            (PayloadOverwrite::Vp8(_), Head::Vp8(_))
+            | (PayloadOverwrite::Vp9(_), Head::Vp9(_))
+            | (PayloadOverwrite::RedInner(_), Head::Red(_)) => None,
+            (PayloadOverwrite::RedPrimary, Head::Red(header)) => Some(header.primary(payload)),
             _ => Some(payload),
         }
     }
@@ -49,6 +57,9 @@ impl PayloadOverwrite {
             _ => (0, self.borrowed(payload, head).unwrap_or(payload)),
         };
         out[len..len + rest.len()].copy_from_slice(rest);
+        if let (PayloadOverwrite::RedInner(inner), Head::Red(header)) = (self, head) {
+            header.set_inner(&mut out[..rest.len()], *inner);
+        }
         len + rest.len()
     }
 }

@@ -35,6 +35,8 @@ pub struct Packet {
     pub dependency_len: u8,
     /// Header extensions that are passed on.
     pub carried: Carried,
+    /// It never came: it was found as redundancy in a later one.
+    pub is_recovered: bool,
     /// When the kernel received it, for the latency histogram. `None` for what came by RTX: it measures
     /// the publisher's link, not us.
     pub received_at: Option<Instant>,

@@ -130,6 +130,7 @@ mod tests {
             picture: Default::default(),
             dependency_len: 0,
             carried: Default::default(),
+            is_recovered: false,
             received_at: None,
         })
     }

@@ -5,7 +5,7 @@ use super::dependency::{Dependency, DependencyReader};
 use super::format::Codec;
 use crate::wire::layer::Layer;
 use crate::wire::picture_id::PictureId;
-use crate::wire::{av1, h264, vp8, vp9};
+use crate::wire::{av1, h264, h265, red, vp8, vp9};
 
 /// What a payload says of its picture.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,13 +34,22 @@ pub enum Head {
     Vp8(vp8::Descriptor),
     /// A VP9 payload descriptor.
     Vp9(vp9::Descriptor),
+    /// Headers of redundant audio.
+    Red(red::Header),
+}
+
+/// Which parameter sets came in band so far: where any did, a keyframe begins with the first of them.
+#[derive(Debug, Default)]
+struct ParameterSets {
+    has_vps: bool,
+    has_sps: bool,
 }
 
 /// Follows the pictures of one encoding.
 #[derive(Debug, Default)]
 pub struct PictureReader {
     highest_picture_id: Option<u64>,
-    has_parameter_sets: bool,
+    parameter_sets: ParameterSets,
     dependencies: DependencyReader,
 }
 
@@ -73,6 +82,7 @@ impl PictureReader {
             Codec::Vp8 => self.read_vp8(payload),
             Codec::Vp9 => self.read_vp9(payload),
             Codec::H264 => self.read_h264(payload),
+            Codec::H265 => self.read_h265(payload),
             Codec::Av1 => {
                 let seen = av1::inspect(payload);
                 Picture { is_entry: seen.is_keyframe_start, size: seen.size, ..Picture::default() }
@@ -84,9 +94,22 @@ impl PictureReader {
     /// the IDR slice is the beginning.
     fn read_h264(&mut self, payload: &[u8]) -> Picture {
         let seen = h264::inspect(payload);
-        self.has_parameter_sets |= seen.is_keyframe_start;
-        let is_entry = seen.is_keyframe_start || (seen.has_idr && !self.has_parameter_sets);
+        self.parameter_sets.has_sps |= seen.is_keyframe_start;
+        let is_entry = seen.is_keyframe_start || (seen.has_idr && !self.parameter_sets.has_sps);
         Picture { is_entry, size: seen.size, ..Picture::default() }
+    }
+
+    /// As with H.264, but the first of the parameter sets is the VPS.
+    fn read_h265(&mut self, payload: &[u8]) -> Picture {
+        let seen = h265::inspect(payload);
+        let known = &mut self.parameter_sets;
+        known.has_vps |= seen.has_vps;
+        known.has_sps |= seen.has_sps;
+        let is_entry = seen.has_vps
+            || (seen.has_sps && !known.has_vps)
+            || (seen.has_irap && !known.has_vps && !known.has_sps);
+        let layer = seen.temporal.map(|temporal| Layer { spatial: 0, temporal });
+        Picture { is_entry, size: seen.size, layer, ..Picture::default() }
     }
 
     fn read_vp8(&mut self, payload: &[u8]) -> Picture {
@@ -148,5 +171,22 @@ mod tests {
         assert_eq!(reader.extend(short(127)), first + 1, "a late packet keeps its own picture");
         let wide = reader.extend(PictureId { value: ((first + 3) % (1 << 15)) as u16, is_long: true });
         assert_eq!(wide, first + 3);
+    }
+
+    fn entries(codec: Codec, payloads: &[&[u8]]) -> Vec<bool> {
+        let mut reader = PictureReader::default();
+        payloads.iter().map(|payload| reader.read(codec, payload, None).is_entry).collect()
+    }
+
+    #[test]
+    fn a_keyframe_begins_with_the_first_of_its_parameter_sets() {
+        let (vps, sps, pps, idr) = (&[64, 1, 1][..], &[66, 1, 1][..], &[68, 1, 1][..], &[38, 1, 1][..]);
+        assert_eq!(
+            entries(Codec::H265, &[vps, sps, pps, idr, vps, sps]),
+            [true, false, false, false, true, false]
+        );
+        assert_eq!(entries(Codec::H265, &[idr, sps, idr, vps, sps]), [true, true, false, true, false]);
+        let (sps, pps, idr) = (&[0x67, 1][..], &[0x68, 1][..], &[0x65, 1][..]);
+        assert_eq!(entries(Codec::H264, &[idr, sps, pps, idr]), [true, true, false, false]);
     }
 }

@@ -19,15 +19,17 @@ use super::dependency_line::DependencyLine;
 use super::format::{Codec, Format};
 use super::keyframe::KeyframeBudget;
 use super::numbering::{Joint, Numbering};
-use super::overwrite::Overwrite;
+use super::overwrite::{Overwrite, PayloadOverwrite};
 use super::packet::{Packet, Source};
 use super::packet_cache::CacheKey;
+use super::picture::Head;
 use super::picture_line::PictureLine;
 use super::sent_log::SentLog;
 use super::timeline::Timeline;
 use crate::counters::DropReason;
 use crate::id::{PayloadType, Ssrc};
 use crate::limits::RTX_BURST_MAX;
+use crate::wire::dependency_descriptor::Shift;
 
 /// A packet of the track on offer, with what the track knows of its source.
 #[derive(Clone, Copy, Debug)]
@@ -194,13 +196,16 @@ impl Subscription {
     /// the subscriber negotiated.
     pub fn offer(&mut self, offer: &Offer<'_>, formats: &[Format], now: Instant) -> Verdict {
         let source = offer.packet.source;
+        if offer.packet.is_recovered && !self.needs_recovered(source) {
+            return Verdict::Drop(DropReason::Redundant);
+        }
         if self.current.is_some_and(|current| current.source == source) {
             return self.follow(offer, now);
         }
         if Some(source.encoding) != offer.target {
             return Verdict::Drop(DropReason::OtherEncoding);
         }
-        let Some(format) = formats.iter().find(|format| format.can_show(offer.format)) else {
+        let Some(format) = Format::best_for(formats, offer.format) else {
             if self.refused_source.replace(source) != Some(source) {
                 self.refused = Some(offer.format.codec);
             }
@@ -210,6 +215,11 @@ impl Subscription {
             return Verdict::Drop(DropReason::AwaitingKeyframe);
         }
         self.switch(offer, *format, now)
+    }
+
+    /// Whether a packet that was recovered from redundancy closes a gap of what is sent.
+    fn needs_recovered(&self, source: Source) -> bool {
+        self.current.is_some_and(|current| current.source == source && current.format.red.is_none())
     }
 
     /// The encoding that is being sent.
@@ -271,7 +281,9 @@ impl Subscription {
             // What was sent before would be repeated under the payload type of now.
             self.log.clear();
         }
-        let joint = if self.is_last_marked { Joint::Whole } else { Joint::Cut };
+        // Each packet of audio is whole.
+        let is_whole = self.is_last_marked || format.codec == Codec::Opus;
+        let joint = if is_whole { Joint::Whole } else { Joint::Cut };
         let number = self.numbering.switch(packet.index, joint);
         self.timeline.switch(packet.timestamp, offer.report, format.clock_rate_hz, now);
         self.pictures.switch(&packet.picture);
@@ -299,15 +311,9 @@ impl Subscription {
     fn outgoing(&mut self, offer: &Offer<'_>, number: u64, form: OutgoingForm, now: Instant) -> Outgoing {
         let packet = offer.packet;
         let timestamp = self.timeline.place(packet.timestamp, now);
-        let dependency_fits = usize::from(packet.dependency_len) <= self.dependency_len_max;
-        let overwrite = Overwrite {
-            payload: self.pictures.place(&packet.picture),
-            dependency: packet
-                .picture
-                .dependency
-                .as_ref()
-                .and_then(|seen| self.dependencies.place(seen, dependency_fits)),
-        };
+        let format = self.current.map_or(*offer.format, |current| current.format);
+        let (payload_type, payload) = self.payload_for(offer, &format);
+        let overwrite = Overwrite { payload, dependency: self.dependency_for(packet) };
         if number + 1 == self.numbering.next() {
             self.is_last_marked = packet.marker;
         }
@@ -315,8 +321,24 @@ impl Subscription {
             self.log.note(number, offer.key, timestamp, overwrite);
         }
         self.repeats.sent += 1;
-        let payload_type =
-            self.current.map_or(offer.format.payload_type, |current| current.format.payload_type);
         Outgoing { key: offer.key, payload_type, number, timestamp, overwrite, form, begins_source: false }
+    }
+
+    /// The payload type that a packet leaves with, and what is written over its payload.
+    fn payload_for(&mut self, offer: &Offer<'_>, format: &Format) -> (PayloadType, PayloadOverwrite) {
+        let picture = &offer.packet.picture;
+        match (&picture.head, format.red) {
+            (Head::Red(_), None) => (format.payload_type, PayloadOverwrite::RedPrimary),
+            (Head::Red(_), Some(red)) if format.payload_type == offer.format.payload_type => {
+                (red, PayloadOverwrite::Keep)
+            }
+            (Head::Red(_), Some(red)) => (red, PayloadOverwrite::RedInner(format.payload_type)),
+            _ => (format.payload_type, self.pictures.place(picture)),
+        }
+    }
+
+    fn dependency_for(&mut self, packet: &Packet) -> Option<Shift> {
+        let fits = usize::from(packet.dependency_len) <= self.dependency_len_max;
+        self.dependencies.place(packet.picture.dependency.as_ref()?, fits)
     }
 }

@@ -14,6 +14,9 @@
 //! | [`layers_allocation`] | which layers a publisher sends, at which bitrates  | libwebrtc       |
 //! | [`layer`]     | the place of a frame among layers                                |                 |
 //! | [`h264`]      | where a keyframe begins                                          | RFC 6184        |
+//! | [`h265`]      | where a keyframe begins                                          | RFC 7798        |
+//! | [`opus`]      | what is no packet                                                | RFC 6716        |
+//! | [`red`]       | redundant audio, unwrapped                                       | RFC 2198        |
 //! | [`av1`]       | where a coded video sequence begins                              | AV1 RTP 1.0     |
 //! | [`dependency_descriptor`] | frames, their layers and what they need         | AV1 RTP 1.0, A  |
 //! | [`serial`]    | numbers that wrap, made numbers that do not                      | RFC 1982        |
@@ -33,10 +36,13 @@ pub mod classify;
 pub mod dependency_descriptor;
 pub mod extension;
 pub mod h264;
+pub mod h265;
 pub mod layer;
 pub mod layers_allocation;
+pub mod opus;
 pub mod picture_id;
 mod reader;
+pub mod red;
 pub mod rtcp;
 pub mod rtp;
 pub mod serial;

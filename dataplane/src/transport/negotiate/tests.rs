@@ -126,6 +126,7 @@ fn every_codec_and_profile_of_chromium_keeps_its_payload_types() {
             profile,
             payload_type: PayloadType(media),
             rtx: Some(PayloadType(rtx)),
+            red: None,
             clock_rate_hz: 90_000,
             feedback: all,
         })
@@ -262,8 +263,11 @@ fn codec_names_are_read_in_any_case() {
 
 #[test]
 fn an_offer_without_a_common_codec_is_refused_with_its_codecs_named() {
-    let error = answer(&FFMPEG.replace("H264", "H265"), PeerRole::Publisher).unwrap_err();
-    assert_eq!(error.to_string(), "no video codec in common: offered H265, supported VP8, H264, VP9, AV1");
+    let error = answer(&FFMPEG.replace("H264", "H266"), PeerRole::Publisher).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no video codec in common: offered H266, supported VP8, H264, VP9, AV1, H265"
+    );
     let error = answer(&FFMPEG.replace("opus/48000/2", "PCMU/8000"), PeerRole::Publisher).unwrap_err();
     assert_eq!(error.to_string(), "no audio codec in common: offered PCMU, supported Opus");
 }
