@@ -1,9 +1,10 @@
 //! What payloads say of pictures, layers and sound.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataplane::media::format::ExtensionKind;
 use dataplane::media::picture::Head;
+use dataplane::wire::{opus, red};
 use harness::capture::Capture;
 use harness::playback::Parts;
 
@@ -60,7 +61,7 @@ fn starts_picture(media: &Media<'_>) -> Option<bool> {
     match media.picture.head {
         Head::Vp8(descriptor) => Some(descriptor.is_frame_start),
         Head::Vp9(descriptor) => Some(descriptor.starts_picture()),
-        Head::Fixed => None,
+        Head::Fixed | Head::Red(_) => None,
     }
 }
 
@@ -146,4 +147,34 @@ fn silence_with_dtx_jumps_in_time_and_not_in_numbers() {
     }
     assert!(jumps >= 4, "{jumps}");
     assert!(lengths.last().is_some_and(|len| *len > 60), "speech too: {lengths:?}");
+}
+
+/// RFC 2198: what stands in front of a payload was the payload of a packet before.
+#[test]
+fn redundant_audio_repeats_the_packets_before_it() {
+    let read = Read::of(Capture::load("chromium_opus_red"));
+    let sound: Vec<&Parts> = read.packets.iter().filter(|parts| !parts.payload.is_empty()).collect();
+    let format = &read.section.formats[0];
+    let mut primaries: BTreeMap<u32, &[u8]> = BTreeMap::new();
+    let mut repeats = 0;
+    for parts in sound {
+        assert!(format.is_red(parts.header.payload_type));
+        let header = red::Header::parse(&parts.payload, format.payload_type).unwrap();
+        for block in header.redundant(&parts.payload) {
+            let timestamp = parts.header.timestamp.wrapping_sub(block.timestamp_offset.into());
+            assert_eq!(primaries.get(&timestamp), Some(&block.payload));
+            repeats += 1;
+        }
+        primaries.insert(parts.header.timestamp, header.primary(&parts.payload));
+    }
+    assert!(repeats >= 50, "{repeats}");
+}
+
+#[test]
+fn every_packet_of_opus_begins_with_a_sound_header() {
+    for name in ["chromium_opus", "chromium_opus_dtx", "firefox_opus"] {
+        let read = Read::of(Capture::load(name));
+        let mut sound = read.packets.iter().filter(|parts| !parts.payload.is_empty());
+        assert!(sound.all(|parts| opus::is_sound(&parts.payload)), "{name}");
+    }
 }

@@ -104,13 +104,18 @@ impl Parts {
 /// Plays `capture` to a viewer that negotiated what the publisher did. Gives what the viewer got, in the order
 /// of its arrival.
 pub fn play(capture: &Capture) -> Vec<Parts> {
+    play_to(capture, capture)
+}
+
+/// Plays `capture` to a viewer that takes what the publisher of another one sends.
+pub fn play_to(capture: &Capture, viewer: &Capture) -> Vec<Parts> {
     let mut world = World::new(7);
     let kind = capture.describe(PeerRole::Publisher).unwrap().sections[0].kind;
     let track = world.add_track(1, kind);
     let start = world.now + 2 * STUN_INTERVAL;
     let script = capture.packets.iter().map(|packet| (start + packet.at, packet.bytes.clone())).collect();
     join(&mut world, capture, PeerRole::Publisher, script, (track, kind));
-    let viewer = join(&mut world, capture, PeerRole::Subscriber, VecDeque::new(), (track, kind));
+    let viewer = join(&mut world, viewer, PeerRole::Subscriber, VecDeque::new(), (track, kind));
     let last = capture.packets.last().map_or_else(Default::default, |packet| packet.at);
     world.run_for(last + 4 * STUN_INTERVAL);
     world.clients[viewer].received.iter().map(|bytes| Parts::of(bytes)).collect()

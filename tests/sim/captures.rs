@@ -9,9 +9,9 @@ use dataplane::time::NtpTime;
 use dataplane::transport::description::{Description, Section};
 use dataplane::transport::negotiate::PeerRole;
 use dataplane::wire::dependency_descriptor::read;
-use dataplane::wire::{vp8, vp9};
+use dataplane::wire::{red, vp8, vp9};
 use harness::capture::Capture;
-use harness::playback::{Parts, play};
+use harness::playback::{Parts, play, play_to};
 
 /// A capture, what was negotiated for it, and what a viewer got of it.
 struct Played {
@@ -45,11 +45,7 @@ impl Played {
     /// Those with one encoding, from the first packet that a decoder can begin with.
     fn plain() -> Vec<Played> {
         let captures = Capture::all().into_iter().filter(|capture| !capture.offer.contains("a=simulcast"));
-        captures
-            .map(|capture| Played::of(&capture))
-            .filter(|p| !p.sent.is_empty())
-            .map(Played::from_entry)
-            .collect()
+        captures.map(|capture| Played::of(&capture)).map(Played::from_entry).collect()
     }
 
     fn from_entry(mut self) -> Played {
@@ -106,7 +102,7 @@ fn descriptor(codec: Codec, payload: &[u8]) -> (String, Option<u16>) {
 #[test]
 fn a_single_stream_arrives_packet_by_packet_as_it_was_sent() {
     let all = Played::plain();
-    assert!(all.len() >= 19);
+    assert!(all.len() >= 20);
     for played in all {
         let name = &played.name;
         assert!(!played.sent.is_empty(), "{name}");
@@ -244,6 +240,21 @@ fn said_before(played: &Played, at: usize, kind: ExtensionKind) -> Option<Vec<u8
 fn value_of<'a>(description: &Description, parts: &'a Parts, kind: ExtensionKind) -> Option<&'a [u8]> {
     let id = description.sections[0].extensions.id(kind)?;
     parts.elements.iter().find(|element| element.0 == id).map(|element| element.1.as_slice())
+}
+
+#[test]
+fn a_viewer_without_redundant_audio_gets_the_plain_payloads_of_it() {
+    let capture = Capture::load("chromium_opus_red");
+    let played = Played::of(&capture);
+    let format = played.publisher.sections[0].formats[0];
+    let received = play_to(&capture, &Capture::load("chromium_opus"));
+    assert_eq!(received.len(), played.sent.len());
+    for (sent, received) in played.sent.iter().zip(&received) {
+        let header = red::Header::parse(&sent.payload, format.payload_type).unwrap();
+        assert_eq!(received.payload, header.primary(&sent.payload));
+        assert_eq!(received.header.payload_type, format.payload_type);
+        assert_eq!(received.header.marker, sent.header.marker);
+    }
 }
 
 /// A publisher whose SSRCs are known by nothing but MID and RID is told apart all the same.
