@@ -8,7 +8,13 @@ use dataplane::limits::{
     DATAGRAM_SIZE_BYTES_MAX, NACK_ENTRIES_PER_PACKET_MAX, RTCP_PACKETS_PER_COMPOUND_MAX,
     TWCC_STATUSES_READ_MAX,
 };
+use dataplane::id::PayloadType;
+use dataplane::wire::dependency_descriptor::structure::Structure;
+use dataplane::wire::dependency_descriptor::{self, Shift};
 use dataplane::wire::extension::{self, Elements};
+use dataplane::wire::layer::TEMPORAL_LAYERS_MAX;
+use dataplane::wire::layers_allocation::LayersAllocation;
+use dataplane::wire::red;
 use dataplane::wire::rtcp::{self, RtcpPacket};
 use dataplane::wire::rtp::{self, RtpHeader};
 use dataplane::wire::twcc::TransportFeedback;
@@ -30,6 +36,10 @@ pub const TARGETS: &[Target] = &[
     ("vp9", vp9),
     ("h264", h264),
     ("av1", av1),
+    ("h265", h265),
+    ("dependency_descriptor", dependency_descriptor),
+    ("layers_allocation", layers_allocation),
+    ("red", red),
 ];
 
 /// Protocols of one port: what is too large is refused.
@@ -157,4 +167,59 @@ pub fn h264(bytes: &[u8]) {
 pub fn av1(bytes: &[u8]) {
     let seen = dataplane::wire::av1::inspect(bytes);
     assert!(!seen.is_keyframe_start || bytes.first().is_some_and(|aggregation| aggregation & 0x88 == 0x08));
+}
+
+/// H.265 payloads.
+pub fn h265(bytes: &[u8]) {
+    let seen = dataplane::wire::h265::inspect(bytes);
+    assert!(seen.has_sps || seen.size.is_none());
+    assert!(seen.temporal.is_none_or(|temporal| temporal < TEMPORAL_LAYERS_MAX));
+}
+
+/// Dependency descriptors, several of one source: each is a length and its bytes. A shifted one reads as before
+/// but for its numbers.
+pub fn dependency_descriptor(bytes: &[u8]) {
+    let mut structure: Option<Structure> = None;
+    let mut rest = bytes;
+    while let [len, behind @ ..] = rest {
+        let (descriptor, behind) = behind.split_at(behind.len().min(usize::from(*len)));
+        rest = behind;
+        let Some((seen, own)) = dependency_descriptor::read(descriptor, structure.as_ref()) else { continue };
+        let mut shifted = descriptor.to_vec();
+        let shift = Shift { frame_number: 0x8001, template_id: 17 };
+        dependency_descriptor::shift(&mut shifted, shift);
+        if own.is_some() {
+            let (again, _) = dependency_descriptor::read(&shifted, None).expect("a shifted descriptor parses");
+            assert_eq!(again.frame_number, seen.frame_number.wrapping_add(shift.frame_number));
+            assert_eq!((again.frame, again.active_targets), (seen.frame, seen.active_targets));
+        }
+        if let Some(own) = own {
+            assert!(own.targets().iter().all(|target| target.chain < Some(own.chain_count())));
+            structure = Some(own);
+        }
+    }
+}
+
+/// What publishers say of their layers.
+pub fn layers_allocation(bytes: &[u8]) {
+    if let Some(allocation) = LayersAllocation::parse(bytes) {
+        assert!(allocation.own_layers().count() <= allocation.layers.len());
+        for layer in &allocation.layers {
+            assert_eq!(layer.bitrates_kbps.len(), usize::from(layer.highest.temporal) + 1);
+        }
+    }
+}
+
+/// Redundant audio, whose first byte names the payload type inside: every byte is a header's or a block's.
+pub fn red(bytes: &[u8]) {
+    let inner = PayloadType(bytes.first().map_or(0, |first| first & 0x7f));
+    let Ok(header) = red::Header::parse(bytes, inner) else {
+        return;
+    };
+    let redundant: usize = header.redundant(bytes).map(|block| block.payload.len()).sum();
+    let headers = 4 * usize::from(header.redundant_count()) + 1;
+    assert_eq!(headers + redundant + header.primary(bytes).len(), bytes.len());
+    let mut rewritten = bytes.to_vec();
+    header.set_inner(&mut rewritten, PayloadType(96));
+    assert_eq!(red::Header::parse(&rewritten, PayloadType(96)), Ok(header));
 }

@@ -11,6 +11,7 @@
 pub mod capture;
 pub mod frames;
 pub mod network;
+pub mod plain;
 pub mod playback;
 pub mod random;
 pub mod replay;

@@ -10,7 +10,8 @@ use super::peer::{Feed, Peer, Watch};
 use super::streams::Streams;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
-    Binding, CloseReason, Command, EncodingReport, Event, Refusal, Reply, TrackReport, TransportReport,
+    Binding, CloseReason, Command, EncodingReport, Event, LayerReport, Refusal, Reply, TrackReport,
+    TransportReport,
 };
 use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
@@ -20,6 +21,7 @@ use crate::media::subscription::Subscription;
 use crate::media::track::Track;
 use crate::transport::Transport;
 use crate::transport::description::{Section, SectionRole};
+use crate::wire::layers_allocation::LayersAllocation;
 
 impl Engine {
     pub(super) fn command(&mut self, command: Command, now: Instant) -> Reply {
@@ -261,6 +263,7 @@ impl Engine {
             size: encoding.size,
             packets_received: encoding.run.as_ref().map_or(0, |run| run.arrivals.received_total()),
             packets_lost: encoding.run.as_ref().map_or(0, |run| run.missing.lost_total()),
+            layers: encoding.allocation.as_ref().map(layer_reports).unwrap_or_default(),
         });
         let mut encodings: Vec<EncodingReport> = encodings.collect();
         encodings.sort_by_key(|encoding| std::cmp::Reverse((encoding.size, encoding.bitrate_bps)));
@@ -271,4 +274,14 @@ impl Engine {
             subscription_count: node.subscribers.len(),
         })
     }
+}
+
+fn layer_reports(allocation: &LayersAllocation) -> Vec<LayerReport> {
+    let layers = allocation.own_layers().map(|layer| LayerReport {
+        spatial: layer.highest.spatial,
+        bitrates_kbps: layer.bitrates_kbps.to_vec(),
+        size: layer.size,
+        frame_rate: layer.frame_rate,
+    });
+    layers.collect()
 }
