@@ -7,12 +7,11 @@ import { closePage, inbound, inboundVideo, openPage, pause, stats, until } from 
 
 const SMALL = "voice=0&start=1&prefer=maintain-resolution&resolution=360&simulcast=0";
 const FIRST_PICTURE_MS_MAX = 20_000;
-const WATCHED_MS = 4_000;
-const FRAMES_MIN = 30;
-/** A busy machine lets a picture wait now and then. */
-const FROZEN_SECONDS_MAX = 0.5;
+const WATCHED_MS = 3_000;
+const FRAMES_MIN = 25;
+const ROUNDS_MAX = 4;
 /** Sound has 50 packets a second; a quarter of the time there is a tone, and else silence. */
-const PACKETS_WITH_DTX_MAX = 130;
+const PACKETS_WITH_DTX_MAX = 100;
 
 const CASES = [
   { codec: "VP9", fmtp: /profile-id=0/ },
@@ -47,7 +46,8 @@ export function codecTests(world) {
       const before = await sound(pages[1]);
       await pause(WATCHED_MS);
       const now = await sound(pages[1]);
-      assert.match((await sentSound(pages[0])).codec, /\/red$/i);
+      // Statistics name the codec inside of redundant audio; what is sent is the first format of the answer.
+      assert.match(await firstAudioFormat(pages[0]), /^red\//i);
       assert.match(now.codec, /\/(opus|red)$/i);
       const packets = now.packetsReceived - before.packetsReceived;
       assert.ok(packets <= PACKETS_WITH_DTX_MAX, `${packets} packets in ${WATCHED_MS} ms: silence was sent too`);
@@ -64,29 +64,34 @@ async function assertDecodes(viewer, codec, fmtp, lines) {
     const video = await inboundVideo(viewer);
     return video?.framesDecoded > 5 && video.frameHeight === lines;
   });
-  const before = await inboundVideo(viewer);
-  await pause(WATCHED_MS);
   const report = await stats(viewer);
-  const now = inbound(report, "video", "framesDecoded");
-  const format = report.find((entry) => entry.id === now.codecId);
+  const format = report.find((entry) => entry.id === inbound(report, "video", "framesDecoded").codecId);
   assert.equal(format.mimeType, `video/${codec}`);
   assert.match(format.sdpFmtpLine ?? "", fmtp);
-  const frames = now.framesDecoded - before.framesDecoded;
-  assert.ok(frames >= FRAMES_MIN, `only ${frames} frames in ${WATCHED_MS} ms`);
-  const frozen = now.totalFreezesDuration - before.totalFreezesDuration;
-  assert.ok(frozen <= FROZEN_SECONDS_MAX, `the picture stood still for ${frozen} s of ${WATCHED_MS} ms`);
-  assert.equal(now.frameHeight, lines);
+  // What a busy machine does to a picture passes; what a codec does to it does not.
+  const rounds = [];
+  do {
+    const before = await inboundVideo(viewer);
+    await pause(WATCHED_MS);
+    const now = await inboundVideo(viewer);
+    const frames = now.framesDecoded - before.framesDecoded;
+    const frozen = now.totalFreezesDuration - before.totalFreezesDuration;
+    rounds.push(`${frames} frames, ${frozen} s frozen, ${now.frameHeight} lines`);
+    if (frames >= FRAMES_MIN && frozen === 0 && now.frameHeight === lines) return;
+  } while (rounds.length < ROUNDS_MAX);
+  assert.fail(`no ${WATCHED_MS} ms without a freeze: ${rounds.join("; ")}`);
 }
 
 async function sound(viewer) {
   return inbound(await stats(viewer), "audio", "packetsReceived");
 }
 
-async function sentSound(publisher) {
-  const report = await stats(publisher);
-  const streams = report.filter((entry) => entry.type === "outbound-rtp" && entry.kind === "audio");
-  const [best] = streams.sort((a, b) => b.packetsSent - a.packetsSent);
-  return { ...best, codec: report.find((entry) => entry.id === best.codecId)?.mimeType ?? "" };
+function firstAudioFormat(publisher) {
+  return publisher.evaluate(() => {
+    const { sdp } = window.connections.at(-1).remoteDescription;
+    const [, number] = sdp.match(/^m=audio \d+ \S+ (\d+)/m);
+    return sdp.match(new RegExp(`^a=rtpmap:${number} (.*)`, "m"))[1];
+  });
 }
 
 /** Runs in the page: one scalability mode for all video, and only the formats with one parameter. */
