@@ -45,10 +45,10 @@ impl Played {
     /// Those with one encoding, from the first packet that a decoder can begin with.
     fn plain() -> Vec<Played> {
         let captures = Capture::all().into_iter().filter(|capture| !capture.offer.contains("a=simulcast"));
-        captures.map(|capture| Played::of(&capture)).map(Played::from_entry).collect()
+        captures.map(|capture| Played::of(&capture)).map(Played::begun_at_entry).collect()
     }
 
-    fn from_entry(mut self) -> Played {
+    fn begun_at_entry(mut self) -> Played {
         let mut reader = PictureReader::default();
         let section = &self.publisher.sections[0];
         let is_entry = |parts: &Parts| {
