@@ -4,15 +4,14 @@
 //! counts. The inputs under `corpus/<target>/` are replayed by `cargo test`, on stable Rust.
 #![forbid(unsafe_code)]
 
+use dataplane::id::PayloadType;
 use dataplane::limits::{
     DATAGRAM_SIZE_BYTES_MAX, NACK_ENTRIES_PER_PACKET_MAX, RTCP_PACKETS_PER_COMPOUND_MAX,
     TWCC_STATUSES_READ_MAX,
 };
-use dataplane::id::PayloadType;
 use dataplane::wire::dependency_descriptor::structure::Structure;
 use dataplane::wire::dependency_descriptor::{self, Shift};
 use dataplane::wire::extension::{self, Elements};
-use dataplane::wire::layer::TEMPORAL_LAYERS_MAX;
 use dataplane::wire::layers_allocation::LayersAllocation;
 use dataplane::wire::red;
 use dataplane::wire::rtcp::{self, RtcpPacket};
@@ -173,7 +172,7 @@ pub fn av1(bytes: &[u8]) {
 pub fn h265(bytes: &[u8]) {
     let seen = dataplane::wire::h265::inspect(bytes);
     assert!(seen.has_sps || seen.size.is_none());
-    assert!(seen.temporal.is_none_or(|temporal| temporal < TEMPORAL_LAYERS_MAX));
+    assert!(seen.temporal.is_none_or(|temporal| temporal < 7));
 }
 
 /// Dependency descriptors, several of one source: each is a length and its bytes. A shifted one reads as before
@@ -189,7 +188,8 @@ pub fn dependency_descriptor(bytes: &[u8]) {
         let shift = Shift { frame_number: 0x8001, template_id: 17 };
         dependency_descriptor::shift(&mut shifted, shift);
         if own.is_some() {
-            let (again, _) = dependency_descriptor::read(&shifted, None).expect("a shifted descriptor parses");
+            let (again, _) =
+                dependency_descriptor::read(&shifted, None).expect("a shifted descriptor parses");
             assert_eq!(again.frame_number, seen.frame_number.wrapping_add(shift.frame_number));
             assert_eq!((again.frame, again.active_targets), (seen.frame, seen.active_targets));
         }

@@ -6,6 +6,7 @@ use dataplane::counters::DropReason;
 use dataplane::id::PayloadType;
 use dataplane::media::format::{Codec, Format, MediaKind, Profile};
 use harness::plain::{Plain, PlainStage, Terms, format};
+use harness::random::Random;
 
 const FRAME: Duration = Duration::from_millis(20);
 const FRAME_TICKS: u32 = 960;
@@ -28,7 +29,8 @@ fn plain(payload_type: u8, at: u16, payload: Vec<u8>) -> Plain {
 fn red(at: u16, redundant: u16) -> Plain {
     let mut payload = Vec::new();
     for back in (1..=redundant).rev() {
-        let fields = (0x80 | 111) << 24 | FRAME_TICKS * u32::from(back) << 10 | frame(at - back).len() as u32;
+        let offset = FRAME_TICKS * u32::from(back);
+        let fields = ((0x80 | 111) << 24) | (offset << 10) | frame(at - back).len() as u32;
         payload.extend(fields.to_be_bytes());
     }
     payload.push(111);
@@ -155,4 +157,44 @@ fn silence_that_is_not_sent_is_neither_loss_nor_a_new_beginning() {
     }
     assert_eq!(stage.world.clients[0].asked_for, [], "nothing was taken for lost");
     assert_eq!(stage.world.clients[0].keyframe_requests, 0);
+}
+
+/// Whatever is lost, late or doubled: each number leaves once, with the frame that belongs to it, and in order
+/// of time where it was recovered.
+#[test]
+fn recovery_never_gives_a_number_twice() {
+    for seed in 1..=12 {
+        let mut random = Random(seed);
+        let mut stage = PlainStage::new(MediaKind::Audio, &Terms::of(&[opus(111, Some(63))]));
+        let viewers =
+            [stage.watch(&Terms::of(&[opus(109, None)])), stage.watch(&Terms::of(&[opus(96, Some(97))]))];
+        let mut order: Vec<u16> = (2..80).filter(|_| random.chance(0.7)).collect();
+        for at in 1..order.len() {
+            if random.chance(0.2) {
+                order.swap(at - 1, at);
+            }
+            if random.chance(0.1) {
+                order.insert(at, order[at - 1]);
+            }
+        }
+        for at in order {
+            let redundant = random.below(3) as u16;
+            stage.publish(&red(at, redundant.min(at - 1)), FRAME);
+        }
+        for viewer in viewers {
+            let mut seen = stage.seen(viewer);
+            let first = seen[0].clone();
+            seen.sort_by_key(|packet| packet.number.wrapping_sub(first.number) as i16);
+            for pair in seen.windows(2) {
+                let numbers = pair[1].number.wrapping_sub(pair[0].number);
+                let times = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+                assert_eq!(times, FRAME_TICKS * u32::from(numbers), "seed {seed}");
+                assert_ne!(numbers, 0, "seed {seed}: a number twice");
+            }
+            for packet in seen.iter().filter(|packet| packet.payload_type == 109) {
+                let at = (packet.timestamp.wrapping_sub(first.timestamp) / FRAME_TICKS) as u8;
+                assert_eq!(packet.payload[1], first.payload[1].wrapping_add(at), "seed {seed}");
+            }
+        }
+    }
 }

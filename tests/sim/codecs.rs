@@ -105,7 +105,8 @@ const FRAGMENT: &[u8] = &[0x7c, 0x85, 1, 2];
 fn h264_reaches_viewers_under_their_own_nearest_format_and_never_with_the_wrong_mode() {
     let publisher = [h264(108, 0x42e01f, 1), h264(114, 0x42e01f, 0)];
     let mut stage = PlainStage::new(MediaKind::Video, &Terms::of(&publisher));
-    let both = stage.watch(&Terms::of(&[h264(39, 0x42001f, 1), h264(40, 0x42e01f, 0), h264(41, 0x42e01f, 1)]));
+    let both =
+        stage.watch(&Terms::of(&[h264(39, 0x42001f, 1), h264(40, 0x42e01f, 0), h264(41, 0x42e01f, 1)]));
     let mode_0 = stage.watch(&Terms::of(&[h264(50, 0x42e01f, 0)]));
     for (at, payload) in [SPS, FRAGMENT, FRAGMENT].into_iter().enumerate() {
         stage.publish(&packet(1, 108, at as u16, payload), TICK);
@@ -152,17 +153,13 @@ fn a_publisher_may_change_its_codec_in_mid_stream() {
     let both = stage.watch(&Terms::of(&[vp8, h264]));
     let vp8_only = stage.watch(&Terms::of(&[vp8]));
     let keyframe = [&[0x10, 0, 0, 0, 0x9d, 0x01, 0x2a, 64, 1, 180, 0][..], &[1; 9]].concat();
-    let (vp8_packet, h264_packet) = (
-        |at| packet(1, 96, at, &keyframe),
-        |at, payload| packet(1, 108, at, payload),
-    );
+    let (vp8_packet, h264_packet) =
+        (|at| packet(1, 96, at, &keyframe), |at, payload| packet(1, 108, at, payload));
     stage.publish(&vp8_packet(0), TICK);
     stage.publish(&h264_packet(1, SPS), TICK);
     stage.publish(&h264_packet(2, FRAGMENT), TICK);
     stage.publish(&vp8_packet(3), TICK);
-    let types = |viewer| -> Vec<u8> {
-        stage.seen(viewer).iter().map(|packet| packet.payload_type).collect()
-    };
+    let types = |viewer| -> Vec<u8> { stage.seen(viewer).iter().map(|packet| packet.payload_type).collect() };
     assert_eq!(types(both), [96, 108, 108, 96]);
     assert_eq!(types(vp8_only), [96, 96]);
     let started: Vec<&Event> =

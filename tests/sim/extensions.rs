@@ -107,8 +107,7 @@ fn every_kind_is_forwarded_where_it_was_negotiated_and_stripped_where_not() {
 #[test]
 fn what_an_unwilling_receiver_cannot_read_is_left_out_and_the_rest_comes() {
     let mut stage = PlainStage::new(MediaKind::Video, &Terms::with(&[h264()], &ids(ingress_id)));
-    let terms =
-        Terms::with(&[h264()], &[(ExtensionKind::ColorSpace, 4), (ExtensionKind::ContentType, 5)]);
+    let terms = Terms::with(&[h264()], &[(ExtensionKind::ColorSpace, 4), (ExtensionKind::ContentType, 5)]);
     let viewer = stage.watch(&Terms { allows_mixed: false, ..terms });
     let (space, content) = (ingress_id(ExtensionKind::ColorSpace), ingress_id(ExtensionKind::ContentType));
     stage.publish(&packet(0, vec![(space, vec![9; 28]), (content, vec![1])]), TICK);
@@ -120,8 +119,7 @@ fn what_an_unwilling_receiver_cannot_read_is_left_out_and_the_rest_comes() {
 
 #[test]
 fn who_joins_later_learns_what_was_said_before() {
-    let kinds =
-        [ExtensionKind::VideoOrientation, ExtensionKind::PlayoutDelay, ExtensionKind::AbsCaptureTime];
+    let kinds = [ExtensionKind::VideoOrientation, ExtensionKind::PlayoutDelay, ExtensionKind::AbsCaptureTime];
     let negotiated = kinds.map(|kind| (kind, ingress_id(kind)));
     let terms = Terms::with(&[h264()], &negotiated);
     let mut stage = PlainStage::new(MediaKind::Video, &terms);

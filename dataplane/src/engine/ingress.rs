@@ -226,7 +226,10 @@ fn keep(
     let dependency_len = keep_dependency(&mut picture, arrived, slot);
     let mut carried = arrived.carried;
     run.remembered.note(&mut carried, arrived.timestamp, arrived.marker, picture.is_entry);
-    if let Some(allocation) = arrived.allocation.and_then(LayersAllocation::parse) {
+    if let Some(mut allocation) = arrived.allocation.and_then(LayersAllocation::parse) {
+        if let Some(before) = &state.allocation {
+            allocation.fill_sizes(before);
+        }
         state.size = state.size.or(allocation.own_layers().last().and_then(|layer| layer.size));
         state.allocation = Some(allocation);
     }

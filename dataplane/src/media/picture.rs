@@ -71,11 +71,6 @@ impl PictureReader {
         picture
     }
 
-    /// The dependency descriptors so far, for whoever selects layers.
-    pub fn dependencies(&self) -> &DependencyReader {
-        &self.dependencies
-    }
-
     fn read_payload(&mut self, codec: Codec, payload: &[u8]) -> Picture {
         match codec {
             Codec::Opus => Picture { is_entry: true, ..Picture::default() },

@@ -85,6 +85,18 @@ impl LayersAllocation {
         self.layers.iter().filter(|layer| layer.stream == self.stream)
     }
 
+    /// Fills in sizes and frame rates that an earlier allocation said: they are repeated only with keyframes.
+    pub fn fill_sizes(&mut self, before: &Self) {
+        for layer in self.layers.iter_mut().filter(|layer| layer.size.is_none()) {
+            let is_same = |known: &&AllocatedLayer| {
+                (known.stream, known.highest.spatial) == (layer.stream, layer.highest.spatial)
+            };
+            if let Some(known) = before.layers.iter().find(is_same) {
+                (layer.size, layer.frame_rate) = (known.size, known.frame_rate);
+            }
+        }
+    }
+
     /// Two bits for each active layer, four to a byte.
     fn read_temporal_counts(&mut self, reader: &mut Reader<'_>) -> Option<()> {
         for layers in self.layers.chunks_mut(4) {
@@ -173,6 +185,15 @@ mod tests {
         let data = [0b0010_0000, 0b0011_0000, 0b0100_0000, 0b0000_0000, 1, 2, 3];
         let expected = [(0, 0, vec![1], None), (0, 1, vec![2], None), (2, 2, vec![3], None)];
         assert_eq!(seen(&data), expected);
+    }
+
+    #[test]
+    fn sizes_that_are_not_repeated_are_filled_in() {
+        let sized = LayersAllocation::parse(&[1, 0, 50, 2, 127, 1, 103, 30]).unwrap();
+        let mut later = LayersAllocation::parse(&[1, 0, 90]).unwrap();
+        later.fill_sizes(&sized);
+        assert_eq!((later.layers[0].size, later.layers[0].frame_rate), (Some((640, 360)), Some(30)));
+        assert_eq!(later.layers[0].bitrates_kbps[..], [90]);
     }
 
     #[test]
