@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { after, before } from "node:test";
 
 import { startBrowser } from "./chromium.mjs";
+import { codecTests } from "./codecs.mjs";
 import { mediaTests } from "./media.mjs";
 import { pageTests } from "./pages.mjs";
 import { ARTIFACTS, startServer } from "./server.mjs";
@@ -22,4 +23,5 @@ after(async () => {
 });
 
 mediaTests(world);
+codecTests(world);
 pageTests(world);

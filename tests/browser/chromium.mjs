@@ -151,7 +151,8 @@ export function noiseCamera() {
   };
 }
 
-function listConnections() {
+/** Keeps the connections of a page in `window.connections`. Runs in the page. */
+export function listConnections() {
   window.connections = [];
   window.openedAt = performance.now();
   const Original = window.RTCPeerConnection;

@@ -8,9 +8,11 @@
 // A harness states its own mistakes by panicking.
 #![allow(clippy::unwrap_used)]
 
+pub mod capture;
 pub mod frames;
 pub mod network;
 pub mod plain;
+pub mod playback;
 pub mod random;
 pub mod replay;
 pub mod sealed;

@@ -18,10 +18,10 @@ use is::stun::{StunMessage, TransId};
 use crate::frames::{self, PACKETS_PER_FRAME};
 use crate::world::Client;
 
-const PASSWORD: &str = "replay-password-of-24-chars";
+pub(crate) const PASSWORD: &str = "replay-password-of-24-chars";
 const MEDIA: PayloadType = PayloadType(96);
 const RTX: PayloadType = PayloadType(97);
-const STUN_INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const STUN_INTERVAL: Duration = Duration::from_millis(500);
 const NACK_INTERVAL: Duration = Duration::from_millis(40);
 
 /// One encoding that a replay publisher sends.
@@ -202,14 +202,7 @@ impl ReplayClient {
 
     fn send_stun(&mut self) {
         self.stuns = self.stuns.wrapping_add(1);
-        let username = format!("{}:peer", self.ufrag);
-        let request = StunMessage::binding_request(&username, TransId::new(), true, 7, 1, true);
-        let mut out = [0; 256];
-        let len = request.to_bytes(Some(PASSWORD.as_bytes()), &mut out, hmac_sha1).unwrap();
-        // The transaction id is the only random number of this world: make it the counter.
-        out[8..20].fill(self.stuns);
-        let len = resign(&mut out[..len]);
-        self.transmits.push_back(out[..len].to_vec());
+        self.transmits.push_back(signed_request(&self.ufrag, self.stuns));
     }
 
     fn note_media(&mut self, bytes: &[u8]) {
@@ -358,6 +351,18 @@ fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
         context.update(part);
     }
     context.sign().as_ref().try_into().unwrap()
+}
+
+/// A binding request that the transport `ufrag` of a replayed world takes; `counter` tells them apart.
+pub(crate) fn signed_request(ufrag: &str, counter: u8) -> Vec<u8> {
+    let username = format!("{ufrag}:peer");
+    let request = StunMessage::binding_request(&username, TransId::new(), true, 7, 1, true);
+    let mut out = [0; 256];
+    let len = request.to_bytes(Some(PASSWORD.as_bytes()), &mut out, hmac_sha1).unwrap();
+    // The transaction id is the only random number of this world: make it the counter.
+    out[8..20].fill(counter);
+    let len = resign(&mut out[..len]);
+    out[..len].to_vec()
 }
 
 /// Signs a binding request again after its transaction id was changed, and leaves FINGERPRINT out, which is

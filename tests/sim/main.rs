@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audio;
+mod captures;
 mod codecs;
 mod dependency;
 mod extensions;
