@@ -21,7 +21,7 @@ fn document() -> Document {
             for round in 1..=2 {
                 let value = |name: usize| factor * (100.0 + (name * 10 + at) as f64 + f64::from(round));
                 let figures = scenario.figures.iter().enumerate();
-                let points = [0.5, 0.9, 0.99, 0.999].map(|q| [q, factor * 100.0 / (1.0 - q)]).to_vec();
+                let points = vec![[0.5, factor * 200.0], [0.9, factor * 500.0], [0.99, factor * 3000.0]];
                 let trains = vec![[1.0, 30.0], [3.0, 70.0]];
                 let curve = |unit: &str, points| Curve { unit: unit.to_owned(), points };
                 document.add(
@@ -68,7 +68,7 @@ fn a_file_reads_back_as_it_was_written() {
     let written = document();
     written.write(&path).unwrap();
     let read = Document::read(&path).unwrap();
-    assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&written).unwrap());
+    assert!(serde_json::to_string(&read).unwrap() == serde_json::to_string(&written).unwrap());
 
     std::fs::write(&path, r#"{"schema": 1, "runs": []}"#).unwrap();
     assert!(Document::read(&path).unwrap_err().to_string().contains("schema 1"));
