@@ -193,10 +193,11 @@ fn command_of(scenario: &'static Scenario, searched: Option<&str>) -> Command {
         );
     }
     if scenario.needs_server() {
+        let usual = if searched.is_some() { "sluice" } else { "sluice and str0m-tokio" };
         command = command.arg(
             Arg::new("target")
                 .long("target")
-                .help(format!("What to measure, repeatable [default: sluice]: {ALLOWED}"))
+                .help(format!("What to measure, repeatable [default: {usual}]: {ALLOWED}"))
                 .value_name("TARGET")
                 .action(ArgAction::Append)
                 .value_parser(ValueParser::from(|text: &str| text.parse::<Target>())),

@@ -31,7 +31,7 @@ use find::search::Bounds;
 use report::document::Document;
 use report::{compare, page, table};
 use schedule::Order;
-use targets::{Starter, Target, Wishes};
+use targets::{Peer, Starter, Target, Wishes};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -67,7 +67,8 @@ fn start(action: Action) -> Result<(), Failure> {
 }
 
 fn run(chosen: Chosen, wishes: Wishes) -> Result<(), Failure> {
-    let (order, starter, out) = prepare(chosen, wishes)?;
+    let usual = [Target::Sluice(Vec::new()), Target::Peer(Peer::Str0mTokio)];
+    let (order, starter, out) = prepare(chosen, wishes, &usual)?;
     let document = schedule::play(&order, &starter)?;
     println!("\n{}", table::of(&document));
     keep(&document, out.as_deref(), &starter.results(), "")
@@ -75,7 +76,7 @@ fn run(chosen: Chosen, wishes: Wishes) -> Result<(), Failure> {
 
 fn search(request: FindRequest) -> Result<(), Failure> {
     let FindRequest { chosen, wishes, limits } = request;
-    let (order, starter, out) = prepare(chosen, wishes)?;
+    let (order, starter, out) = prepare(chosen, wishes, &[Target::Sluice(Vec::new())])?;
     let bounds = Bounds { start: limits.from, max: limits.to, resolution_percent: limits.resolution };
     let quest = Quest { objective: limits.slo, bounds };
     let documents = find::find(&order, &quest, &starter)?;
@@ -92,11 +93,15 @@ fn search(request: FindRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes sure that all can be played before anything is.
-fn prepare(chosen: Chosen, wishes: Wishes) -> Result<(Order, Starter, Option<PathBuf>), Failure> {
+/// Makes sure that all can be played before anything is. `usual` are the targets if none was named.
+fn prepare(
+    chosen: Chosen,
+    wishes: Wishes,
+    usual: &[Target],
+) -> Result<(Order, Starter, Option<PathBuf>), Failure> {
     let Chosen { scenario, values, mut targets, options } = chosen;
     if scenario.needs_server() && targets.is_empty() {
-        targets.push(Target::Sluice(Vec::new()));
+        targets.extend_from_slice(usual);
     }
     load::socket::raise_file_limit();
     let starter = Starter::prepare(&targets, wishes)?;

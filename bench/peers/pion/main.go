@@ -2,7 +2,7 @@
 //
 // It is what a good engineer would write in a day from Pion's own broadcast example: one PeerConnection per
 // session, one local track per room and kind that every subscriber is bound to, Pion's default interceptors
-// (NACK, RTCP reports, transport feedback), and keyframe requests passed on, at most one per half second. It
+// (NACK, RTCP reports, transport feedback both ways), and keyframe requests passed on, at most one per half second. It
 // has no bandwidth estimation, no simulcast and no limits, and is tuned no further than that: one UDP socket
 // per PeerConnection, one write per packet and subscriber. It is a yardstick and must never serve the public.
 package main
@@ -80,6 +80,10 @@ func newAPI(ip net.IP) (*webrtc.API, error) {
 	}
 	interceptors := &interceptor.Registry{}
 	if err := webrtc.RegisterDefaultInterceptors(media, interceptors); err != nil {
+		return nil, err
+	}
+	// Subscribers send transport feedback only for packets that carry the number that it is about.
+	if err := webrtc.ConfigureTWCCHeaderExtensionSender(media, interceptors); err != nil {
 		return nil, err
 	}
 	settings := webrtc.SettingEngine{}

@@ -180,10 +180,11 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
 
 fn tell_cost(bench: &mut Bench, run: &Run, floor_ns: f64) {
     let cpu = run.server_cpu.map(|spent| spent.total_ns as f64 / run.packets());
-    let system_share = run.server_cpu.map_or(0.0, |spent| spent.system_share);
+    let system_share = run.server_cpu.and_then(|spent| spent.system_share);
     bench.figure_if_known("cpu", cpu);
-    bench.figure_if_known("cpu_user", cpu.map(|ns| ns * (1.0 - system_share)));
-    bench.figure_if_known("cpu_system", cpu.map(|ns| ns * system_share));
+    let parts = cpu.zip(system_share);
+    bench.figure_if_known("cpu_user", parts.map(|(ns, share)| ns * (1.0 - share)));
+    bench.figure_if_known("cpu_system", parts.map(|(ns, share)| ns * share));
     bench.figure_if_known("floor", cpu.map(|ns| ns / floor_ns));
     bench.generator("floor_ns", floor_ns);
     let [with_one, with_all, at_end] = run.footprints;

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::env;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -64,13 +66,17 @@ impl Binaries {
         if binary.is_file() && !is_build_wanted {
             return Ok(());
         }
-        let sources = peer_sources("pion")?;
-        let mut build = Command::new("go");
-        build.args(["build", "-o"]).arg(&binary).arg(".").current_dir(sources);
-        // The packages of the distribution lie in a GOPATH; there is no module to download.
-        build.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOFLAGS", "");
-        build.env("GOCACHE", self.target_dir.join("bench-peers/go-cache"));
         let remedy = "install golang-go and golang-github-pion-webrtc.v3-dev, or run with --install-peers";
+        let go_path = self.target_dir.join("bench-peers/go");
+        let copy = go_path.join("src/sluice-bench-pion");
+        copy_files(&peer_sources("pion")?, &copy).or_fail(copy.display(), "")?;
+        let mut build = Command::new("go");
+        build.args(["build", "-o"]).arg(&binary).arg(".").current_dir(&copy);
+        // The packages of the distribution lie in a GOPATH, and there is nothing to download. Only code inside
+        // a GOPATH, with a go.mod, is granted import paths that end in a version.
+        build.env("GO111MODULE", "off").env("GOFLAGS", "");
+        build.env("GOPATH", format!("{}:/usr/share/gocode", go_path.display()));
+        build.env("GOCACHE", self.target_dir.join("bench-peers/go-cache"));
         match build.status().or_fail("go build", remedy)?.success() {
             true => Ok(()),
             false => Err(Failure::new("the Pion peer could not be built", remedy)),
@@ -100,6 +106,17 @@ fn program(target: &Target) -> Option<(&'static str, &'static str)> {
         Target::Peer(Peer::Str0mTokio) => Some(("str0m-tokio", "str0m-tokio")),
         Target::Peer(_) | Target::Running(_) => None,
     }
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// `bench/peers/NAME` of the tree that cargo started us from, else below the current folder.

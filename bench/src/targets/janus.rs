@@ -28,9 +28,12 @@ pub(crate) fn start() -> Result<Server, Failure> {
     write_configuration(dir.path(), listen.port(), ip).or_fail("the configuration of Janus", "")?;
     let program =
         ["/usr/bin/janus", "/usr/local/bin/janus"].into_iter().find(|path| Path::new(path).exists());
+    let at = dir.path().display();
+    // The folder is taken from the command line only: that in the file does not hold for plugins.
+    let arguments = vec![format!("--config={at}/janus.jcfg"), format!("--configs-folder={at}")];
     let launch = Launch {
         program: program.unwrap_or("/opt/janus/bin/janus").into(),
-        arguments: vec!["--config".to_owned(), dir.path().join("janus.jcfg").display().to_string()],
+        arguments,
         environment: Vec::new(),
         listen,
         dir,
@@ -56,7 +59,7 @@ fn write_configuration(dir: &Path, port: u16, ip: Ipv4Addr) -> std::io::Result<(
     }
     let at = dir.display();
     let general = format!(
-        "general: {{\n  configs_folder = \"{at}\"\n  plugins_folder = \"{at}/plugins\"\n  \
+        "general: {{\n  plugins_folder = \"{at}/plugins\"\n  \
          transports_folder = \"{at}/transports\"\n  events_folder = \"{at}/events\"\n  \
          loggers_folder = \"{at}/loggers\"\n  debug_level = 3\n  session_timeout = 0\n}}\n\
          nat: {{\n  ice_enforce_list = \"{ip}\"\n}}\n"

@@ -30,7 +30,7 @@ pub(crate) fn start() -> Result<Server, Failure> {
         dir: Scratch::new()?,
     };
     let base = format!("http://{listen}");
-    let entrance = Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), false)
+    let entrance = Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), true)
         .expect("an address makes a URL");
     let mut server = Server::start(launch, entrance)?;
     let url = Url::parse(&format!("{base}/worker")).expect("an address makes a URL");

@@ -130,7 +130,7 @@ fn parse_running(text: &str) -> Result<Running, String> {
         }
         Parts { mediasoup: Some(base), whip: None, whep: None, janus: None, room: None, .. } => {
             let base = base.trim_end_matches('/');
-            Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), false)
+            Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), true)
         }
         _ => return Err(format!("{text:?} does not name one server; allowed are {ALLOWED}")),
     }?;

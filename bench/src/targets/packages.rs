@@ -19,7 +19,7 @@ const PION: &[Package] = &[
     Package { name: "golang-go", shown_by: &["/usr/bin/go", "/usr/local/go/bin/go"] },
     Package {
         name: "golang-github-pion-webrtc.v3-dev",
-        shown_by: &["/usr/share/gocode/src/github.com/pion/webrtc/v3"],
+        shown_by: &["/usr/share/gocode/src/github.com/pion/webrtc/go.mod"],
     },
 ];
 const MEDIASOUP: &[Package] = &[
