@@ -36,7 +36,7 @@ pub(crate) fn find(order: &Order, quest: &Quest, starter: &Starter) -> Result<Ve
         .iter()
         .map(|target| {
             let mut document =
-                Document::begin(scenario, order.size, order.rounds, values_of(&[base.clone()]));
+                Document::begin(scenario, order.size, order.rounds, values_of(std::slice::from_ref(&base)));
             let name = name_of_target(Some(target));
             let mut search = Search::new(quest.bounds);
             while let Some(number) = search.next() {

@@ -38,6 +38,9 @@ td.name,th.name{text-align:left}tr.first td{border-top:2px solid var(--line)}\
 details{margin-top:18px;font-size:13.5px}summary{cursor:pointer;color:var(--soft)}\
 .answer{font-size:18px;margin-top:12px}";
 
+/// More reasons than these are folded away.
+const REASONS_OPEN_MAX: usize = 4;
+
 /// Writes the page, and the plots into `svg` or a folder beside it.
 pub(crate) fn write(documents: &[Document], out: &Path, svg: Option<&Path>) -> Result<(), Failure> {
     let remedy = "name a file that can be written by --out FILE";
@@ -160,17 +163,16 @@ fn results(document: &Document, shown: &[&FigureKind]) -> Markup {
         table {
             thead { tr {
                 @for name in &parameters { th { (name) } }
-                th.name { "target" } th { "rounds" }
+                th.name { "target" } th { "rounds" } th.name { "verdict" }
                 @for figure in shown { th title=(figure.meaning) { (figure.name) small { (figure.unit) } } }
-                th.name { "verdict" }
             } }
             tbody { @for block in blocks(document) { @for (at, measured) in block.iter().enumerate() {
                 tr.first[at == 0] {
                     @for name in &parameters { td { @if let Some(value) = measured.point.get(*name) { (value) } } }
                     td.name { (measured.target) }
                     td { (sound(measured)) "/" (measured.rounds.len()) }
-                    @for figure in shown { td { (cell(measured, figure)) } }
                     td.name { (verdict(measured.verdict())) }
+                    @for figure in shown { td { (cell(measured, figure)) } }
                 }
             } } }
         }
@@ -207,12 +209,19 @@ fn remarks(document: &Document) -> Markup {
         .flat_map(|measured| measured.rounds.iter().map(move |round| (measured, round)))
         .filter(|(_, round)| round.verdict != Verdict::Ok)
         .collect();
-    html! {
+    let reasons = html! {
         @for (measured, round) in &unsound {
             p.note {
                 (verdict(round.verdict)) " " (measured.target) ", " (name_of(&measured.point)) ", round " (round.round) ": "
                 (round.reasons.join("; "))
             }
+        }
+    };
+    html! {
+        @if unsound.len() > REASONS_OPEN_MAX {
+            details { summary { (unsound.len()) " rounds were not ok, and why" } (reasons) }
+        } @else {
+            (reasons)
         }
         @if document.results.iter().any(|one| one.rounds.iter().any(|round| !round.generator.is_empty())) {
             details {

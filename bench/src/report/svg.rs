@@ -201,14 +201,14 @@ pub(crate) fn lines(plot: &LinePlot) -> Markup {
         plot.series.iter().map(|series| (series.name.clone(), series.color)).collect();
     let inside = html! {
         @for (at, name) in x.ticks() {
-            line.grid x1=(f(at)) x2=(f(at)) y1=(MARGIN[0]) y2=(HEIGHT - MARGIN[2]);
+            line.grid x1=(f(at)) x2=(f(at)) y1=(MARGIN[0]) y2=(HEIGHT - MARGIN[2]) {}
             text x=(f(at)) y=(HEIGHT - MARGIN[2] + 17.0) text-anchor="middle" { (name) }
         }
         @for series in &plot.series {
             @if series.points.iter().any(|mark| mark.spread.is_some()) {
-                path.band.{ "f" (series.color) } d=(band(series, &x, &y));
+                path.band.{ "f" (series.color) } d=(band(series, &x, &y)) {}
             }
-            path.curve.{ "c" (series.color) } d=(path(series.points.iter().map(|mark| (x.at(mark.x), y.at(mark.y)))));
+            path.curve.{ "c" (series.color) } d=(path(series.points.iter().map(|mark| (x.at(mark.x), y.at(mark.y))))) {}
             @if plot.has_marks {
                 @for mark in &series.points {
                     @let class = if mark.is_sound { format!("f{}", series.color) } else { format!("hollow c{}", series.color) };
@@ -267,9 +267,9 @@ fn one_bar(bar: &Bar, left: f64, width: f64, y: &Axis) -> Markup {
             }
         }
         @if let Some((low, high)) = bar.spread {
-            line.whisker x1=(f(center)) x2=(f(center)) y1=(f(y.at(low))) y2=(f(y.at(high)));
+            line.whisker x1=(f(center)) x2=(f(center)) y1=(f(y.at(low))) y2=(f(y.at(high))) {}
             @for end in [low, high] {
-                line.whisker x1=(f(center - 4.0)) x2=(f(center + 4.0)) y1=(f(y.at(end))) y2=(f(y.at(end)));
+                line.whisker x1=(f(center - 4.0)) x2=(f(center + 4.0)) y1=(f(y.at(end))) y2=(f(y.at(end))) {}
             }
         }
         text.strong x=(f(center)) y=(f(y.at(top) - 6.0)) text-anchor="middle" { (short(whole)) }
@@ -300,21 +300,21 @@ fn frame(
     html! {
         svg.plot xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
             style { (PreEscaped(STYLE)) }
-            rect.ground width=(WIDTH) height=(HEIGHT);
+            rect.ground width=(WIDTH) height=(HEIGHT) {}
             text.title x="16" y="24" { (title) }
             @for ((name, color), place) in entries.iter().zip(places) {
-                rect.{ "f" (color) } x=(f(place)) y="37" width="11" height="11" rx="2";
+                rect.{ "f" (color) } x=(f(place)) y="37" width="11" height="11" rx="2" {}
                 text.strong x=(f(place + 16.0)) y="47" { (name) }
             }
             @if parts.len() > 1 {
                 text x=(right) y="47" text-anchor="end" { "full: " (parts[0]) ", light: " (parts[1..].join(", ")) }
             }
             @for (at, name) in y.ticks() {
-                line.grid x1=(MARGIN[3]) x2=(right) y1=(f(at)) y2=(f(at));
+                line.grid x1=(MARGIN[3]) x2=(right) y1=(f(at)) y2=(f(at)) {}
                 text x=(MARGIN[3] - 8.0) y=(f(at + 4.0)) text-anchor="end" { (name) }
             }
             (inside)
-            line.axis x1=(MARGIN[3]) x2=(right) y1=(ground) y2=(ground);
+            line.axis x1=(MARGIN[3]) x2=(right) y1=(ground) y2=(ground) {}
             text x=(f((MARGIN[3] + right) / 2.0)) y=(HEIGHT - 12.0) text-anchor="middle" { (x_label) }
             text transform=(format!("translate(18 {}) rotate(-90)", f((MARGIN[0] + ground) / 2.0))) text-anchor="middle" { (y_label) }
         }
@@ -373,8 +373,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let numbers = [0.0, 0.25, 3.0, 3.14159, 27.5, 512.4, 2375.0, 12_345.0, 3.2e6];
-        assert_eq!(numbers.map(short), ["0", "0.25", "3", "3.14", "27.5", "512", "2375", "12.3k", "3.2M"]);
+        let numbers = [0.0, 0.25, 3.0, 3.72345, 27.5, 512.4, 2375.0, 12_345.0, 3.2e6];
+        assert_eq!(numbers.map(short), ["0", "0.25", "3", "3.72", "27.5", "512", "2375", "12.3k", "3.2M"]);
     }
 
     #[test]
@@ -412,5 +412,13 @@ mod tests {
             !drawn.contains("<script>") && drawn.contains("&lt;script&gt;") && drawn.contains("a &amp; b")
         );
         assert!(!drawn.contains("NaN"), "{drawn}");
+        for element in ["svg", "rect", "line", "path", "text", "style"] {
+            let (opened, closed) = (format!("<{element}"), format!("</{element}>"));
+            assert_eq!(
+                drawn.matches(&opened).count(),
+                drawn.matches(&closed).count(),
+                "{element} is left open"
+            );
+        }
     }
 }
