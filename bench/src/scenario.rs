@@ -131,8 +131,9 @@ pub(crate) enum ChartShape {
     Percentiles { curve: &'static str },
     /// Shares of a whole by length, one plot per point.
     Shares { curve: &'static str },
-    /// Bars of one figure per target, or of several stacked; one group per value of the parameter `by`.
-    Bars { figures: &'static [&'static str], by: &'static str },
+    /// Bars of one figure per target, or of several stacked; one group per value of the parameter `by`. Where
+    /// a part is not known, the `whole` is drawn.
+    Bars { figures: &'static [&'static str], whole: &'static str, by: &'static str },
     /// One line per target over the numbers of a parameter.
     Lines { figure: &'static str, over: &'static str },
 }

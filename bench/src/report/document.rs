@@ -75,7 +75,7 @@ pub(crate) struct Plot {
 pub(crate) enum PlotShape {
     Percentiles { curve: String },
     Shares { curve: String },
-    Bars { figures: Vec<String>, by: String },
+    Bars { figures: Vec<String>, whole: String, by: String },
     Lines { figure: String, over: String },
 }
 
@@ -314,8 +314,9 @@ impl From<ChartShape> for PlotShape {
         match shape {
             ChartShape::Percentiles { curve } => Self::Percentiles { curve: curve.to_owned() },
             ChartShape::Shares { curve } => Self::Shares { curve: curve.to_owned() },
-            ChartShape::Bars { figures, by } => Self::Bars {
+            ChartShape::Bars { figures, whole, by } => Self::Bars {
                 figures: figures.iter().map(|&figure| figure.to_owned()).collect(),
+                whole: whole.to_owned(),
                 by: by.to_owned(),
             },
             ChartShape::Lines { figure, over } => {

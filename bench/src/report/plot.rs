@@ -22,7 +22,7 @@ pub(crate) fn all(document: &Document, targets: &[String]) -> Vec<Drawing> {
         let drawn = match &plot.shape {
             PlotShape::Percentiles { curve } => of.curves(curve, true),
             PlotShape::Shares { curve } => of.curves(curve, false),
-            PlotShape::Bars { figures, by } => of.bars(figures, by).into_iter().collect(),
+            PlotShape::Bars { figures, whole, by } => of.bars(figures, whole, by).into_iter().collect(),
             PlotShape::Lines { figure, over } => of.lines(figure, over).into_iter().collect(),
         };
         let many = drawn.len() > 1;
@@ -75,7 +75,7 @@ impl Of<'_> {
             let points = points.collect();
             series.push(Series {
                 name: measured.target.clone(),
-                color: self.color(&measured.target),
+                color: self.color(&measured.target, &[]),
                 points,
             });
         }
@@ -98,18 +98,21 @@ impl Of<'_> {
         })
     }
 
-    fn bars(&self, figures: &[String], by: &str) -> Option<Markup> {
+    fn bars(&self, figures: &[String], whole: &str, by: &str) -> Option<Markup> {
         let kinds: Vec<_> = figures.iter().map(|name| self.document.figure(name)).collect::<Option<_>>()?;
+        let names = self.names(by);
         let mut groups: Vec<(String, Vec<Bar>)> = Vec::new();
         for measured in &self.document.results {
-            let parts: Option<Vec<_>> = figures.iter().map(|name| measured.summary.get(name)).collect();
-            let Some(parts) = parts else { continue };
+            let known = |name: &str| measured.summary.get(name);
+            let parts: Option<Vec<_>> = figures.iter().map(|name| known(name)).collect();
+            let Some(parts) = parts.or_else(|| Some(vec![known(whole)?])) else { continue };
+            let spread = known(whole).map(|summary| (summary.min, summary.max));
             let name = measured.point.get(by).map_or_else(String::new, Value::to_string);
             let series = self.series_of(measured, by);
             let bar = Bar {
-                color: self.color(&series),
+                color: self.color(&series, &names),
                 name: series,
-                spread: spread_of_sum(measured, figures),
+                spread: spread.filter(|_| measured.counted().len() > 1),
                 parts: parts.iter().map(|summary| summary.median).collect(),
                 is_sound: measured.verdict() == Verdict::Ok,
             };
@@ -132,6 +135,7 @@ impl Of<'_> {
     /// Only where there are at least two numbers to draw a line through.
     fn lines(&self, figure: &str, over: &str) -> Option<Markup> {
         let kind = self.document.figure(figure)?;
+        let names = self.names(over);
         let mut series: Vec<Series> = Vec::new();
         for measured in &self.document.results {
             let Some(Value::Number(x)) = measured.point.get(over) else { continue };
@@ -145,7 +149,7 @@ impl Of<'_> {
             let name = self.series_of(measured, over);
             match series.iter_mut().find(|known| known.name == name) {
                 Some(known) => known.points.push(mark),
-                None => series.push(Series { color: self.color(&name), name, points: vec![mark] }),
+                None => series.push(Series { color: self.color(&name, &names), name, points: vec![mark] }),
             }
         }
         series.iter_mut().for_each(|series| series.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
@@ -183,24 +187,22 @@ impl Of<'_> {
         parts.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Targets by their place; other series by theirs in the results.
-    fn color(&self, series: &str) -> usize {
-        let known = self.targets.iter().position(|target| target == series);
-        let place = known.unwrap_or_else(|| series.bytes().fold(3, |sum, byte| sum + usize::from(byte)));
-        place % COLORS
+    /// Targets by their place; other series by theirs among `all`.
+    fn color(&self, series: &str, all: &[String]) -> usize {
+        let place = |names: &[String]| names.iter().position(|name| name == series);
+        place(self.targets).or_else(|| place(all)).unwrap_or(0) % COLORS
     }
-}
 
-/// The least and the greatest sum of some figures over the rounds.
-fn spread_of_sum(measured: &Measured, figures: &[String]) -> Option<(f64, f64)> {
-    let sums: Vec<f64> = measured
-        .counted()
-        .iter()
-        .filter_map(|round| figures.iter().map(|name| round.figures.get(name)).sum::<Option<f64>>())
-        .collect();
-    let low = sums.iter().copied().reduce(f64::min)?;
-    let high = sums.iter().copied().reduce(f64::max)?;
-    (sums.len() > 1).then_some((low, high))
+    /// The names of all series beside `axis`, in the order in which they occur.
+    fn names(&self, axis: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for name in self.document.results.iter().map(|measured| self.series_of(measured, axis)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
 }
 
 /// Shares by length as bars, a group for each length.

@@ -10,9 +10,11 @@ use maud::{Markup, PreEscaped, html};
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
 /// Room around the plot area: top, right, bottom, left.
-const MARGIN: [f64; 4] = [64.0, 20.0, 52.0, 70.0];
+const MARGIN: [f64; 4] = [64.0, 34.0, 52.0, 70.0];
 /// Colours that series may have; see [`STYLE`].
 pub(crate) const COLORS: usize = 7;
+/// More different numbers than these are not named one by one.
+const TICKS_MAX: usize = 8;
 /// A letter of the legend is about so wide.
 const LETTER_WIDTH: f64 = 6.6;
 
@@ -26,7 +28,7 @@ pub(crate) const STYLE: &str = "\
 .plot .strong{fill:var(--ink)}.plot .grid{stroke:var(--line);stroke-width:1}.plot .axis{stroke:var(--soft);stroke-width:1}\
 .plot .curve{fill:none;stroke-width:2.2;stroke-linejoin:round}.plot .band{opacity:.16;stroke:none}\
 .plot .hollow{fill:var(--ground);stroke-width:2}.plot .whisker{stroke:var(--ink);stroke-width:1.3}\
-.plot .light{opacity:.5}\
+.plot .light{opacity:.5}.plot .unsound{opacity:.35;stroke:var(--ink);stroke-width:1;stroke-dasharray:4 3}\
 .plot .f0{fill:var(--s0)}.plot .f1{fill:var(--s1)}.plot .f2{fill:var(--s2)}.plot .f3{fill:var(--s3)}\
 .plot .f4{fill:var(--s4)}.plot .f5{fill:var(--s5)}.plot .f6{fill:var(--s6)}\
 .plot .c0{stroke:var(--s0)}.plot .c1{stroke:var(--s1)}.plot .c2{stroke:var(--s2)}.plot .c3{stroke:var(--s3)}\
@@ -71,7 +73,7 @@ pub(crate) struct LinePlot {
     pub(crate) x_scale: Scale,
     pub(crate) y_scale: Scale,
     pub(crate) series: Vec<Series>,
-    /// Whether each point is marked, not only the line.
+    /// Whether each point is marked, not only the line, and named below it.
     pub(crate) has_marks: bool,
 }
 
@@ -197,10 +199,19 @@ pub(crate) fn lines(plot: &LinePlot) -> Markup {
     let spread = |mark: &Mark| mark.spread.unwrap_or((mark.y, mark.y));
     let ys = marks.flat_map(|mark| [mark.y, spread(mark).0, spread(mark).1]);
     let y = upward(plot.y_scale, ys);
+    let mut xs: Vec<f64> = plot.series.iter().flat_map(|series| &series.points).map(|mark| mark.x).collect();
+    xs.sort_by(f64::total_cmp);
+    xs.dedup();
+    let ticks = match plot.has_marks && xs.len() <= TICKS_MAX {
+        true => xs.into_iter().map(|value| (x.at(value), short(value))).collect(),
+        false => x.ticks(),
+    };
+    let is_sound = plot.series.iter().flat_map(|series| &series.points).all(|mark| mark.is_sound);
+    let note = if is_sound { "" } else { "hollow: INVALID or OVER" };
     let entries: Vec<(String, usize)> =
         plot.series.iter().map(|series| (series.name.clone(), series.color)).collect();
     let inside = html! {
-        @for (at, name) in x.ticks() {
+        @for (at, name) in ticks {
             line.grid x1=(f(at)) x2=(f(at)) y1=(MARGIN[0]) y2=(HEIGHT - MARGIN[2]) {}
             text x=(f(at)) y=(HEIGHT - MARGIN[2] + 17.0) text-anchor="middle" { (name) }
         }
@@ -219,7 +230,7 @@ pub(crate) fn lines(plot: &LinePlot) -> Markup {
             }
         }
     };
-    frame(&plot.title, &plot.x_label, &plot.y_label, &y, &entries, &[], inside)
+    frame(&plot.title, &plot.x_label, &plot.y_label, &y, &entries, note, inside)
 }
 
 /// Draws bars.
@@ -236,6 +247,14 @@ pub(crate) fn bars(plot: &BarPlot) -> Markup {
             entries.push((bar.name.clone(), bar.color));
         }
     }
+    let mut notes = Vec::new();
+    if let [first, rest @ ..] = plot.parts.as_slice() {
+        notes.push(format!("full: {first}, light: {}", rest.join(", ")));
+    }
+    if all.clone().any(|bar| !bar.is_sound) {
+        notes.push("dashed: INVALID or OVER".to_owned());
+    }
+    let note = notes.join("; ");
     let group_width = (WIDTH - MARGIN[1] - MARGIN[3]) / plot.groups.len().max(1) as f64;
     let most = plot.groups.iter().map(|(_, bars)| bars.len()).max().unwrap_or(1).max(1);
     let bar_width = (group_width * 0.78 / most as f64).min(64.0);
@@ -249,7 +268,7 @@ pub(crate) fn bars(plot: &BarPlot) -> Markup {
             }
         }
     };
-    frame(&plot.title, &plot.x_label, &plot.y_label, &y, &entries, &plot.parts, inside)
+    frame(&plot.title, &plot.x_label, &plot.y_label, &y, &entries, &note, inside)
 }
 
 fn one_bar(bar: &Bar, left: f64, width: f64, y: &Axis) -> Markup {
@@ -261,7 +280,7 @@ fn one_bar(bar: &Bar, left: f64, width: f64, y: &Axis) -> Markup {
         @for (at, part) in bar.parts.iter().enumerate() {
             @let from = below;
             @let () = below += part;
-            rect.{ "f" (bar.color) }.light[at > 0 || !bar.is_sound] x=(f(left + 1.5)) width=(f(width - 3.0))
+            rect.{ "f" (bar.color) }.light[at > 0].unsound[!bar.is_sound] x=(f(left + 1.5)) width=(f(width - 3.0))
                 y=(f(y.at(below))) height=(f(y.at(from) - y.at(below))) {
                 title { (bar.name) ": " (short(*part)) " of " (short(whole)) }
             }
@@ -283,7 +302,7 @@ fn frame(
     y_label: &str,
     y: &Axis,
     entries: &[(String, usize)],
-    parts: &[String],
+    note: &str,
     inside: Markup,
 ) -> Markup {
     let mut at = MARGIN[3];
@@ -306,9 +325,7 @@ fn frame(
                 rect.{ "f" (color) } x=(f(place)) y="37" width="11" height="11" rx="2" {}
                 text.strong x=(f(place + 16.0)) y="47" { (name) }
             }
-            @if parts.len() > 1 {
-                text x=(right) y="47" text-anchor="end" { "full: " (parts[0]) ", light: " (parts[1..].join(", ")) }
-            }
+            text x=(right) y="24" text-anchor="end" { (note) }
             @for (at, name) in y.ticks() {
                 line.grid x1=(MARGIN[3]) x2=(right) y1=(f(at)) y2=(f(at)) {}
                 text x=(MARGIN[3] - 8.0) y=(f(at + 4.0)) text-anchor="end" { (name) }

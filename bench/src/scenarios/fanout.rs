@@ -34,7 +34,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     charts: &[
         Chart {
             title: "CPU time per forwarded packet",
-            shape: ChartShape::Bars { figures: &["cpu_user", "cpu_system"], by: "subscribers" },
+            shape: ChartShape::Bars { figures: &["cpu_user", "cpu_system"], whole: "cpu", by: "subscribers" },
         },
         Chart {
             title: "CPU time per forwarded packet over the number of subscribers",
@@ -48,7 +48,11 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         Chart { title: "Train lengths of Sluice", shape: ChartShape::Shares { curve: "trains" } },
         Chart {
             title: "Memory per subscriber",
-            shape: ChartShape::Bars { figures: &["rss_per_subscriber"], by: "subscribers" },
+            shape: ChartShape::Bars {
+                figures: &["rss_per_subscriber"],
+                whole: "rss_per_subscriber",
+                by: "subscribers",
+            },
         },
     ],
     work: Work::Server { play, scale: "subscribers" },

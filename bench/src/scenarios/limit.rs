@@ -62,8 +62,8 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             shape: ChartShape::Lines { figure: "both", over: "train" },
         },
         Chart {
-            title: "The floor: sealing, and sending",
-            shape: ChartShape::Bars { figures: &["seal", "send"], by: "train" },
+            title: "The floor: sealing, and sending alone (whisker: both at once)",
+            shape: ChartShape::Bars { figures: &["seal", "send"], whole: "both", by: "train" },
         },
     ],
     work: Work::Local(play),

@@ -46,8 +46,14 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         },
     ],
     charts: &[
-        Chart { title: "Sealing a packet", shape: ChartShape::Bars { figures: &["seal"], by: "profile" } },
-        Chart { title: "Opening a packet", shape: ChartShape::Bars { figures: &["open"], by: "profile" } },
+        Chart {
+            title: "Sealing a packet",
+            shape: ChartShape::Bars { figures: &["seal"], whole: "seal", by: "profile" },
+        },
+        Chart {
+            title: "Opening a packet",
+            shape: ChartShape::Bars { figures: &["open"], whole: "open", by: "profile" },
+        },
     ],
     work: Work::Pure(play),
 };

@@ -102,8 +102,8 @@ fn scenarios_have_names_of_their_own_and_declare_what_they_draw() {
         for chart in scenario.charts {
             use crate::scenario::ChartShape::{Bars, Lines, Percentiles, Shares};
             match chart.shape {
-                Bars { figures, by } => {
-                    assert!(figures.iter().all(|figure| scenario.figure(figure).is_some()));
+                Bars { figures, whole, by } => {
+                    assert!(figures.iter().chain([&whole]).all(|figure| scenario.figure(figure).is_some()));
                     assert!(scenario.parameter(by).is_some());
                 }
                 Lines { figure, over } => {
