@@ -10,6 +10,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dataplane::counters::Counters;
@@ -30,6 +31,12 @@ const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
 const PAYLOAD_TYPE: PayloadType = PayloadType(96);
 /// Sealing alone goes through as much memory as the send slab has.
 const SLAB_BYTES: usize = 256 * 1024;
+/// A link that has carried nothing by then will not.
+const CARRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What was sent arrives within this; a busy machine may put it off.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time between two looks for what has not arrived yet.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// Room for one sealed packet.
 const PACKET_BYTES_MAX: usize = 1500;
 
@@ -97,6 +104,27 @@ impl Ends {
     }
 }
 
+impl Ends {
+    /// Waits until the link carries: a new one needs some time to find its other end.
+    pub(crate) fn wait_until_carried(self) -> Result<Self, Failure> {
+        let (Some(to), Some(sink)) = (self.subscribers.first(), self.sinks.first()) else { return Ok(self) };
+        let probe = UdpSocket::bind((self.source, 0)).or_fail("a socket for the sender", "")?;
+        let give_up_at = Instant::now() + CARRY_TIMEOUT;
+        while Instant::now() < give_up_at {
+            // What is refused now may be taken later.
+            let _ = probe.send_to(&[0], to);
+            thread::sleep(LOOK_INTERVAL);
+            if sink.recv(&mut [0; PACKET_BYTES_MAX]).is_ok() {
+                // Probes that were on the way when the first one came.
+                thread::sleep(LOOK_INTERVAL * 20);
+                while sink.recv(&mut [0; PACKET_BYTES_MAX]).is_ok() {}
+                return Ok(self);
+            }
+        }
+        Err(Failure::new("the link carries nothing", "try another one by --link").of_generator())
+    }
+}
+
 impl Floor {
     /// Opens the sender.
     pub(crate) fn open(ends: Ends) -> Result<Self, Failure> {
@@ -136,7 +164,7 @@ impl Floor {
         let per_turn = train * self.paths.len() as u64;
         let turns = packets.div_ceil(per_turn).max(1);
         let mut spent = Duration::ZERO;
-        let mut arrived = Arrived::default();
+        let (mut expected, mut arrived) = (0, Arrived::default());
         // The first turn warms up and is not counted.
         for turn in 0..=turns {
             let before = self.now()?;
@@ -144,10 +172,11 @@ impl Floor {
             if turn > 0 {
                 spent += self.now()?.saturating_sub(before);
             }
-            self.drain(part, turn == turns, &mut arrived)?;
+            let is_delivered = part != Part::Seal && !self.sinks.is_empty();
+            expected += if is_delivered { per_turn } else { 0 };
+            self.drain(part, turn == turns, expected, &mut arrived)?;
             self.index += train;
         }
-        let expected = if part == Part::Seal || self.sinks.is_empty() { 0 } else { (turns + 1) * per_turn };
         if arrived.packets != expected || arrived.damaged > 0 {
             let what = format!(
                 "{} of {expected} packets arrived at the floor, {} did not open",
@@ -186,8 +215,25 @@ impl Floor {
         queue.submit();
     }
 
-    /// Empties the sinks, so that none overflows; with `is_opened` looks into what came.
-    fn drain(&mut self, part: Part, is_opened: bool, arrived: &mut Arrived) -> Result<(), Failure> {
+    /// Empties the sinks, so that none overflows, until `expected` have arrived in all.
+    fn drain(
+        &mut self,
+        part: Part,
+        is_opened: bool,
+        expected: u64,
+        arrived: &mut Arrived,
+    ) -> Result<(), Failure> {
+        let give_up_at = Instant::now() + ARRIVAL_TIMEOUT;
+        self.empty(part, is_opened, arrived)?;
+        while arrived.packets < expected && Instant::now() < give_up_at {
+            thread::sleep(LOOK_INTERVAL);
+            self.empty(part, is_opened, arrived)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what waits; with `is_opened` looks into it.
+    fn empty(&mut self, part: Part, is_opened: bool, arrived: &mut Arrived) -> Result<(), Failure> {
         let mut plain = [0; PACKET_BYTES_MAX];
         for (sink, (_, theirs)) in self.sinks.iter().zip(&mut self.keys) {
             let received = self.receiver.receive(sink, |datagram| {

@@ -31,7 +31,7 @@ pub(crate) fn on<T: Send>(
     work: impl FnOnce(Ends) -> Result<T, Failure> + Send,
 ) -> Result<T, Failure> {
     match link {
-        "veth" => apart(|| work(veth(subscribers)?)),
+        "veth" => apart(|| work(veth(subscribers)?.wait_until_carried()?)),
         "card" => apart(|| work(card(subscribers)?)),
         _ => work(Ends::on_loopback(subscribers)?),
     }

@@ -69,9 +69,12 @@ fn start(action: Action) -> Result<(), Failure> {
 fn run(chosen: Chosen, wishes: Wishes) -> Result<(), Failure> {
     let usual = [Target::Sluice(Vec::new()), Target::Peer(Peer::Str0mTokio)];
     let (order, starter, out) = prepare(chosen, wishes, &usual)?;
-    let document = schedule::play(&order, &starter)?;
-    println!("\n{}", table::of(&document));
-    keep(&document, out.as_deref(), &starter.results(), "")
+    let (document, outcome) = schedule::play(&order, &starter);
+    if !document.results.is_empty() {
+        println!("\n{}", table::of(&document));
+        keep(&document, out.as_deref(), &starter.results(), "")?;
+    }
+    outcome
 }
 
 fn search(request: FindRequest) -> Result<(), Failure> {

@@ -40,8 +40,8 @@ struct Turn {
     target: usize,
 }
 
-/// A stage on which rounds are played one by one.
-pub(crate) struct Stage<'a> {
+/// Plays rounds one by one.
+pub(crate) struct Player<'a> {
     scenario: &'static Scenario,
     starter: &'a Starter,
     progress: Progress,
@@ -50,19 +50,21 @@ pub(crate) struct Stage<'a> {
     is_tolerant: bool,
 }
 
-/// Plays all of it.
-pub(crate) fn play(order: &Order, starter: &Starter) -> Result<Document, Failure> {
+/// Plays all of it. With a failure the document holds what was played before.
+pub(crate) fn play(order: &Order, starter: &Starter) -> (Document, Result<(), Failure>) {
     let points = order.scenario.points(order.size, &order.chosen);
     let parameters = values_of(&points);
     let mut document = Document::begin(order.scenario, order.size, order.rounds, parameters);
     let turns = turns(&points, order.rounds, order.targets.len().max(1));
-    let mut stage = Stage::new(order.scenario, starter, turns.len());
+    let mut player = Player::new(order.scenario, starter, turns.len());
     for turn in turns {
         let target = order.targets.get(turn.target);
-        let round = stage.play(target, &turn.point, turn.round)?;
-        document.add(&name_of_target(target), &turn.point, round);
+        match player.play(target, &turn.point, turn.round) {
+            Ok(round) => document.add(&name_of_target(target), &turn.point, round),
+            Err(failure) => return (document, Err(failure)),
+        }
     }
-    Ok(document)
+    (document, Ok(()))
 }
 
 /// What the results of `target` are filed under.
@@ -96,8 +98,8 @@ fn turns(points: &[Point], rounds: u32, targets: usize) -> Vec<Turn> {
     turns
 }
 
-impl<'a> Stage<'a> {
-    /// An empty stage; `rounds` are expected.
+impl<'a> Player<'a> {
+    /// Nothing has been played; `rounds` are expected.
     pub(crate) fn new(scenario: &'static Scenario, starter: &'a Starter, rounds: usize) -> Self {
         Self {
             scenario,

@@ -9,7 +9,7 @@ pub(crate) mod search;
 use crate::failure::Failure;
 use crate::report::document::{Document, Measured, Round, Search as Found, Summary, Verdict};
 use crate::scenario::{Point, Value};
-use crate::schedule::{Order, Stage, name_of_target, values_of};
+use crate::schedule::{Order, Player, name_of_target, values_of};
 use crate::targets::Starter;
 use objective::Objective;
 use search::{Bounds, Outcome, Search};
@@ -42,10 +42,10 @@ pub(crate) fn find(order: &Order, quest: &Quest, starter: &Starter) -> Result<Ve
             while let Some(number) = search.next() {
                 let mut point = base.clone();
                 point.insert(scale.to_owned(), Value::Number(number));
-                let mut stage = Stage::new(scenario, starter, order.rounds as usize);
-                stage.tolerate_failures(!search.tried().is_empty());
+                let mut player = Player::new(scenario, starter, order.rounds as usize);
+                player.tolerate_failures(!search.tried().is_empty());
                 for round in 1..=order.rounds {
-                    let round = stage.play(Some(target), &point, round)?;
+                    let round = player.play(Some(target), &point, round)?;
                     document.add(&name, &point, round);
                 }
                 let measured = document.results.last().expect("a round was added");

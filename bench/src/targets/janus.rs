@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::server::{Launch, Scratch, Server, free_tcp_address};
 use super::{Entrance, packages};
 use crate::failure::{Failure, OrFail};
+use crate::load::local_ip_towards;
 
 /// Where distributions and `make install` put plugins and transports.
 const LIBRARY_FOLDERS: [&str; 5] = [
@@ -44,6 +45,16 @@ pub(crate) fn start() -> Result<Server, Failure> {
     // over loopback all the same.
     server.client_ip = Some(ip.into());
     Ok(server)
+}
+
+/// Where the clients of a Janus that runs have to bind, if it is on this machine: it takes no candidates on
+/// the loopback interface either.
+pub(crate) fn client_ip(entrance: &Entrance) -> Result<Option<IpAddr>, Failure> {
+    let Entrance::Janus { api, .. } = entrance else { return Ok(None) };
+    match local_ip_towards(api)?.is_loopback() {
+        true => own_address().map(|ip| Some(ip.into())),
+        false => Ok(None),
+    }
 }
 
 fn write_configuration(dir: &Path, port: u16, ip: Ipv4Addr) -> std::io::Result<()> {

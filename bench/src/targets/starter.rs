@@ -49,7 +49,11 @@ impl Starter {
     /// Starts `target`, or finds it.
     pub(crate) fn start(&self, target: &Target) -> Result<Server, Failure> {
         match target {
-            Target::Running(running) => Ok(Server::running(running)),
+            Target::Running(running) => {
+                let mut server = Server::running(running);
+                server.client_ip = janus::client_ip(&running.entrance)?;
+                Ok(server)
+            }
             Target::Sluice(settings) => self.start_sluice(settings),
             Target::Peer(Peer::Str0mTokio) => start_whip(self.binaries.rust("str0m-tokio")),
             Target::Peer(Peer::Pion) => start_whip(self.binaries.pion()),
