@@ -79,6 +79,8 @@ fn run(chosen: Chosen, wishes: Wishes) -> Result<(), Failure> {
 
 fn search(request: FindRequest) -> Result<(), Failure> {
     let FindRequest { chosen, wishes, limits } = request;
+    // Before anything is built or started for it.
+    limits.slo.clone().of(chosen.scenario)?;
     let (order, starter, out) = prepare(chosen, wishes, &[Target::Sluice(Vec::new())])?;
     let bounds = Bounds { start: limits.from, max: limits.to, resolution_percent: limits.resolution };
     let quest = Quest { objective: limits.slo, bounds };

@@ -115,6 +115,8 @@ fn reasons<'a>(rounds: impl Iterator<Item = &'a Round>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::scenario::{Bench, Better, Figure, Parameter, Scenario, Sizes, Work};
+    use crate::targets::Server;
     use std::collections::BTreeMap;
 
     fn measured(rounds: &[(Verdict, f64)]) -> Measured {
@@ -144,5 +146,69 @@ mod tests {
         );
         assert!(matches!(check(&[(Over, 0.0), (Ok, 0.0), (Over, 0.0)]), Outcome::Fails(why) if why == "why"));
         assert!(matches!(check(&[(Invalid, 0.0), (Over, 0.0), (Invalid, 0.0)]), Outcome::Invalid(_)));
+    }
+
+    /// A server that carries 37 and needs no network to do it; above 100 the generator is at its end.
+    const SCENARIO: Scenario = Scenario {
+        name: "pretended",
+        question: "?",
+        parameters: &[Parameter {
+            name: "crowd",
+            help: "",
+            sizes: Sizes::Numbers { smoke: &[1], full: &[1], max: 1000 },
+        }],
+        figures: &[Figure {
+            name: "forward_p99",
+            unit: "us",
+            better: Better::Lower,
+            digits: Some(0),
+            meaning: "",
+        }],
+        charts: &[],
+        work: Work::Server { play, scale: "crowd" },
+    };
+
+    fn play(bench: &mut Bench, _: &Server) -> Result<(), Failure> {
+        let crowd = bench.number("crowd");
+        bench.figure("forward_p99", crowd as f64 * 1000.0);
+        if crowd > 100 {
+            bench.invalid("the generator is at its end");
+        }
+        match crowd {
+            60..=100 => Err(Failure::new("subscribers did not connect", "")),
+            _ => Ok(()),
+        }
+    }
+
+    fn found(slo: &str, from: u64) -> Found {
+        let target = "whip:http://h/,whep:http://h/".parse().unwrap();
+        let order = Order {
+            scenario: &SCENARIO,
+            size: crate::scenario::Size::Smoke,
+            chosen: BTreeMap::new(),
+            targets: vec![target],
+            rounds: 2,
+        };
+        let bounds = Bounds { start: from, max: 1000, resolution_percent: 1 };
+        let quest = Quest { objective: slo.parse().unwrap(), bounds };
+        let starter = Starter::prepare(&[], crate::targets::Wishes::default()).unwrap();
+        let mut documents = find(&order, &quest, &starter).unwrap();
+        assert_eq!(documents[0].results.len(), documents[0].search.as_ref().unwrap().tried.len());
+        documents.remove(0).search.unwrap()
+    }
+
+    #[test]
+    fn it_finds_what_a_server_carries_and_why_not_more() {
+        let search = found("forward_p99<=37ms", 10);
+        assert_eq!(search.largest, Some(37));
+        assert!(search.ended.contains("38 fails: forward_p99 is 38ms"), "{}", search.ended);
+
+        let broken_off = found("forward_p99<1s", 20);
+        assert_eq!(broken_off.largest, Some(59));
+        assert_eq!(broken_off.ended, "60 fails: subscribers did not connect");
+
+        let invalid = found("forward_p99<1s", 500);
+        assert_eq!((invalid.largest, invalid.tried), (None, vec![(500, None)]));
+        assert!(invalid.ended.contains("INVALID at 500: the generator is at its end"));
     }
 }
