@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dataplane::counters::{Counters, DropReason};
+use dataplane::limits::TRAIN_SEGMENTS_MAX;
 use dataplane::shard::ShardHandle;
 use dataplane::transport::negotiate::PeerRole;
 use prometheus_client::collector::Collector;
@@ -36,6 +37,8 @@ const LATENCY_BOUNDS_NS: [u64; 12] = [
     51_200_000,
     204_800_000,
 ];
+/// Upper bounds of the buckets of train lengths, datagrams.
+const TRAIN_LENGTH_BOUNDS: [usize; 12] = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, TRAIN_SEGMENTS_MAX];
 const LATENCY_QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -233,6 +236,25 @@ impl State {
             let sent = shard.counters().packets_sent_total.load(Relaxed) as f64;
             let trains = shard.counters().trains_sent_total.load(Relaxed).max(1) as f64;
             metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&(sent / trains))?;
+        }
+        let help = "Datagrams in one send";
+        let mut metric = encoder.encode_descriptor("train_length", help, None, MetricType::Histogram)?;
+        for (id, shard) in self.shards() {
+            let lengths = shard.train_lengths();
+            let sum: u64 = lengths.iter().enumerate().map(|(length, count)| length as u64 * count).sum();
+            let mut from = 0;
+            let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(TRAIN_LENGTH_BOUNDS.len() + 1);
+            for bound in TRAIN_LENGTH_BOUNDS {
+                buckets.push((bound as f64, lengths[from..=bound].iter().sum()));
+                from = bound + 1;
+            }
+            buckets.push((f64::MAX, lengths[from..].iter().sum()));
+            metric.encode_family(&[("shard", id.as_str())])?.encode_histogram::<NoLabelSet>(
+                sum as f64,
+                lengths.iter().sum(),
+                &buckets,
+                None,
+            )?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ pub mod affinity;
 pub mod backend;
 pub mod clock;
 mod handle;
-mod mailbox;
+pub mod mailbox;
 mod shared;
 pub mod turn;
 mod worker;
