@@ -4,10 +4,10 @@
 use std::io;
 use std::time::Instant;
 
-use crate::mmsg::Mmsg;
-use crate::mmsg::egress::SendQueue;
+use crate::mmsg::{Mmsg, SendSockets};
 use crate::time::ClockReading;
 use crate::transport::path::{Datagram, Egress};
+use crate::udp::egress::SendQueue;
 
 /// Moves datagrams between the kernel and one shard.
 pub trait Backend {
@@ -35,13 +35,13 @@ pub trait Backend {
 }
 
 impl Backend for Mmsg {
-    type Tx = SendQueue;
+    type Tx = SendQueue<SendSockets>;
 
     fn drain_received(&mut self, limit: usize, at: ClockReading, on_datagram: impl FnMut(Datagram<'_>)) {
         Mmsg::drain_received(self, limit, at, on_datagram);
     }
 
-    fn tx(&mut self) -> &mut SendQueue {
+    fn tx(&mut self) -> &mut SendQueue<SendSockets> {
         self.queue()
     }
 

@@ -17,14 +17,15 @@ use crate::counters::{Counters, add};
 use crate::engine::{Engine, EngineConfig};
 use crate::id::ShardId;
 use crate::limits::TRAIN_SEGMENTS_MAX;
-use crate::mmsg::socket::SocketFacts;
-use crate::mmsg::system::EventFd;
-use crate::mmsg::{Mmsg, Surroundings};
+use crate::mmsg::Mmsg;
 use crate::shard::backend::Backend;
 use crate::shard::shared::Shared;
 use crate::shard::turn::Turn;
 use crate::shard::worker::Worker;
 use crate::shard::{MailboxFull, ShardConfig, Wake, affinity, clock};
+use crate::udp::Surroundings;
+use crate::udp::socket::{self, Socket, SocketFacts};
+use crate::udp::system::EventFd;
 
 /// A running shard, as the control plane sees it. Cheap to clone; the last one that goes stops the shard.
 #[derive(Clone)]
@@ -60,8 +61,9 @@ impl ShardHandle {
             figures: Arc::clone(&shared.figures),
             clock: clock::now,
         };
-        let backend = Mmsg::open(&config.listen, config.port, surroundings)?;
-        let sockets = backend.socket_facts();
+        let opened: Arc<[Socket]> = socket::open_all(&config.listen, config.port)?.into();
+        let sockets: Vec<SocketFacts> = opened.iter().map(Socket::facts).collect();
+        let backend = Mmsg::open(opened, surroundings)?;
         let id = config.id;
         let thread = thread::Builder::new().name(format!("shard-{}", id.0)).spawn({
             let shared = Arc::clone(&shared);

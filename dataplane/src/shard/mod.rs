@@ -15,6 +15,8 @@ pub mod turn;
 mod worker;
 
 #[cfg(test)]
+mod backend_tests;
+#[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
@@ -22,8 +24,8 @@ use std::sync::Arc;
 
 pub use self::handle::ShardHandle;
 use crate::id::ShardId;
-pub use crate::mmsg::probe;
-pub use crate::mmsg::socket::SocketFacts;
+pub use crate::udp::probe;
+pub use crate::udp::socket::SocketFacts;
 
 /// What a shard is started with.
 #[derive(Clone, Debug)]

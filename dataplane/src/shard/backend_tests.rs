@@ -1,4 +1,4 @@
-//! The backend against real sockets of this machine.
+//! Every backend against real sockets of this machine: one set of promises.
 #![allow(clippy::unwrap_used)]
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::figures::SendFigures;
-use super::system::EventFd;
-use super::{Mmsg, Surroundings};
+use super::backend::Backend;
+use super::clock;
 use crate::counters::{Counters, DropReason};
 use crate::limits::{PACKETS_PER_TURN, TRAINS_PER_SEND_MAX};
-use crate::shard::clock;
+use crate::mmsg::Mmsg;
 use crate::transport::path::{Egress, Path};
+use crate::udp::Surroundings;
+use crate::udp::figures::SendFigures;
+use crate::udp::socket::{self, Socket};
+use crate::udp::system::EventFd;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Bench {
-    mmsg: Mmsg,
+    backend: Mmsg,
+    address: SocketAddr,
     counters: Arc<Counters>,
     figures: Arc<SendFigures>,
     wake: Arc<EventFd>,
@@ -34,12 +38,14 @@ impl Bench {
             figures: Arc::clone(&figures),
             clock: clock::now,
         };
-        let mmsg = Mmsg::open(&addresses, 0, surroundings).unwrap();
-        Self { mmsg, counters, figures, wake }
+        let sockets: Arc<[Socket]> = socket::open_all(&addresses, 0).unwrap().into();
+        let address = sockets[0].facts().address;
+        let backend = Mmsg::open(sockets, surroundings).unwrap();
+        Self { backend, address, counters, figures, wake }
     }
 
     fn port(&self) -> u16 {
-        self.mmsg.socket_facts()[0].address.port()
+        self.address.port()
     }
 
     /// Waits until so many datagrams have come: where they went between, when, and their bytes.
@@ -47,8 +53,8 @@ impl Bench {
         let deadline = Instant::now() + PATIENCE;
         let mut received = Vec::new();
         while received.len() < count && Instant::now() < deadline {
-            self.mmsg.submit_and_wait(Some(deadline)).unwrap();
-            self.mmsg.drain_received(PACKETS_PER_TURN, clock::read(), |datagram| {
+            self.backend.submit_and_wait(Some(deadline)).unwrap();
+            self.backend.drain_received(PACKETS_PER_TURN, clock::read(), |datagram| {
                 received.push((datagram.path, datagram.received_at, datagram.bytes.to_vec()));
             });
         }
@@ -56,8 +62,8 @@ impl Bench {
     }
 
     fn send(&mut self, path: Path, bytes: &[u8], received_at: Option<Instant>) {
-        self.mmsg.queue().reserve()[..bytes.len()].copy_from_slice(bytes);
-        self.mmsg.queue().commit(path, bytes.len(), received_at);
+        self.backend.tx().reserve()[..bytes.len()].copy_from_slice(bytes);
+        self.backend.tx().commit(path, bytes.len(), received_at);
     }
 }
 
@@ -86,7 +92,7 @@ fn check_round_trip(listen: &[&str], peer_ip: &str, dialled: &str) {
     assert_eq!(received[0].2, b"ping");
 
     bench.send(expected, b"pong", None);
-    bench.mmsg.queue().submit();
+    bench.backend.submit();
     assert_eq!(next(&peer), (b"pong".to_vec(), dialled), "listening on {listen:?}");
 }
 
@@ -105,7 +111,7 @@ fn an_answer_leaves_from_the_address_that_was_dialled() {
 fn check_train(listen: &str) {
     let mut bench = Bench::new(&[listen]);
     let peers = [peer(listen), peer(listen)];
-    let local = bench.mmsg.socket_facts()[0].address;
+    let local = bench.address;
     let lens = [1100, 1100, 1100, 700, 1200, 1200];
     for peer in &peers {
         let path = Path { local, remote: peer.local_addr().unwrap() };
@@ -113,7 +119,7 @@ fn check_train(listen: &str) {
             bench.send(path, &vec![index as u8; len], Some(Instant::now()));
         }
     }
-    bench.mmsg.queue().submit();
+    bench.backend.submit();
     for peer in &peers {
         for (index, len) in lens.into_iter().enumerate() {
             assert_eq!(next(peer), (vec![index as u8; len], local));
@@ -136,14 +142,14 @@ fn a_train_arrives_as_the_datagrams_it_was_made_of() {
 #[test]
 fn more_peers_than_fit_one_send_are_all_served() {
     let mut bench = Bench::new(&["127.0.0.1"]);
-    let local = bench.mmsg.socket_facts()[0].address;
+    let local = bench.address;
     let peers: Vec<UdpSocket> = (0..TRAINS_PER_SEND_MAX * 2 + 1).map(|_| peer("127.0.0.1")).collect();
     for round in 0..4u8 {
         for peer in &peers {
             let path = Path { local, remote: peer.local_addr().unwrap() };
             (0..3).for_each(|_| bench.send(path, &[round; 1200], None));
         }
-        bench.mmsg.queue().submit();
+        bench.backend.submit();
         for peer in &peers {
             (0..3).for_each(|_| assert_eq!(next(peer).0, [round; 1200]));
         }
@@ -154,11 +160,11 @@ fn more_peers_than_fit_one_send_are_all_served() {
 fn receive_times_are_those_of_the_kernel() {
     let mut bench = Bench::new(&["127.0.0.1"]);
     let peer = peer("127.0.0.1");
-    peer.send_to(b"x", bench.mmsg.socket_facts()[0].address).unwrap();
+    peer.send_to(b"x", bench.address).unwrap();
     bench.receive(1);
 
     let before = Instant::now();
-    peer.send_to(b"x", bench.mmsg.socket_facts()[0].address).unwrap();
+    peer.send_to(b"x", bench.address).unwrap();
     let sent = Instant::now();
     std::thread::sleep(Duration::from_millis(60));
     let received_at = bench.receive(1)[0].1;
@@ -169,7 +175,7 @@ fn receive_times_are_those_of_the_kernel() {
 #[test]
 fn a_datagram_that_is_too_long_or_empty_is_dropped_by_name() {
     let mut bench = Bench::new(&["127.0.0.1"]);
-    let to = bench.mmsg.socket_facts()[0].address;
+    let to = bench.address;
     let peer = peer("127.0.0.1");
     for bytes in [&[1; 1501][..], &[2; 9000], &[], &[3; 1500]] {
         peer.send_to(bytes, to).unwrap();
@@ -182,15 +188,15 @@ fn a_datagram_that_is_too_long_or_empty_is_dropped_by_name() {
 #[test]
 fn what_overflows_a_full_socket_is_counted() {
     let mut bench = Bench::new(&["127.0.0.1"]);
-    let to = bench.mmsg.socket_facts()[0].address;
+    let to = bench.address;
     let peer = peer("127.0.0.1");
     let sent = 60_000u64;
     (0..sent).for_each(|_| assert!(peer.send_to(&[7; 1400], to).is_ok()));
     let mut count = 0u64;
     let mut drain = |bench: &mut Bench| {
-        bench.mmsg.submit_and_wait(Some(Instant::now())).unwrap();
+        bench.backend.submit_and_wait(Some(Instant::now())).unwrap();
         let before = count;
-        bench.mmsg.drain_received(PACKETS_PER_TURN, clock::read(), |_| count += 1);
+        bench.backend.drain_received(PACKETS_PER_TURN, clock::read(), |_| count += 1);
         count > before
     };
     while drain(&mut bench) {}
@@ -207,12 +213,12 @@ fn a_drain_keeps_to_its_limit_and_the_rest_comes_later() {
     let mut bench = Bench::new(&["127.0.0.1"]);
     let peer = peer("127.0.0.1");
     (0..150u8).for_each(|index| {
-        peer.send_to(&[index], bench.mmsg.socket_facts()[0].address).unwrap();
+        peer.send_to(&[index], bench.address).unwrap();
     });
     let mut received = Vec::new();
     for expected in [100, 150] {
-        bench.mmsg.submit_and_wait(Some(Instant::now() + PATIENCE)).unwrap();
-        bench.mmsg.drain_received(100, clock::read(), |datagram| received.push(datagram.bytes[0]));
+        bench.backend.submit_and_wait(Some(Instant::now() + PATIENCE)).unwrap();
+        bench.backend.drain_received(100, clock::read(), |datagram| received.push(datagram.bytes[0]));
         assert_eq!(received.len(), expected);
     }
     assert_eq!(received, (0..150).collect::<Vec<u8>>());
@@ -221,14 +227,14 @@ fn a_drain_keeps_to_its_limit_and_the_rest_comes_later() {
 #[test]
 fn what_cannot_be_sent_is_dropped_by_name() {
     let mut bench = Bench::new(&["127.0.0.1"]);
-    let local = bench.mmsg.socket_facts()[0].address;
+    let local = bench.address;
     let remote = peer("127.0.0.1").local_addr().unwrap();
     let foreign = Path { local: "192.0.2.77:1".parse().unwrap(), remote };
     bench.send(foreign, b"no socket of ours", None);
     bench.send(Path { local, remote: "198.51.100.1:9".parse().unwrap() }, b"no route from loopback", None);
-    bench.mmsg.queue().reserve();
-    bench.mmsg.queue().commit(Path { local, remote }, 0, None);
-    bench.mmsg.queue().submit();
+    bench.backend.tx().reserve();
+    bench.backend.tx().commit(Path { local, remote }, 0, None);
+    bench.backend.submit();
     assert_eq!(bench.counters.dropped(DropReason::SendRefused), 2);
     assert_eq!(bench.counters.dropped(DropReason::BadSize), 1);
     assert_eq!(bench.counters.packets_sent_total.load(Relaxed), 0);
@@ -238,13 +244,13 @@ fn what_cannot_be_sent_is_dropped_by_name() {
 fn a_wait_ends_at_its_deadline_or_when_it_is_woken() {
     let mut bench = Bench::new(&["127.0.0.1"]);
     let start = Instant::now();
-    bench.mmsg.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
+    bench.backend.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(5));
     bench.wake.signal();
-    bench.mmsg.submit_and_wait(Some(Instant::now() + PATIENCE)).unwrap();
+    bench.backend.submit_and_wait(Some(Instant::now() + PATIENCE)).unwrap();
     assert!(start.elapsed() < PATIENCE);
     let start = Instant::now();
-    bench.mmsg.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
+    bench.backend.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(5), "a wake-up counts once");
 }
 
@@ -253,9 +259,9 @@ fn a_wait_ends_at_its_deadline_or_when_it_is_woken() {
 #[test]
 #[ignore = "a measurement, not a promise"]
 fn cost_of_a_fanned_out_datagram() {
-    let clock = super::system::ThreadCpuClock::of_current_thread().unwrap();
+    let clock = crate::udp::system::ThreadCpuClock::of_current_thread().unwrap();
     let mut bench = Bench::new(&["127.0.0.1"]);
-    let local = bench.mmsg.socket_facts()[0].address;
+    let local = bench.address;
     let peers: Vec<UdpSocket> = (0..100).map(|_| peer("127.0.0.1")).collect();
     peers.iter().for_each(|peer| peer.set_nonblocking(true).unwrap());
     let paths: Vec<Path> =
@@ -266,11 +272,11 @@ fn cost_of_a_fanned_out_datagram() {
                 let before = clock.read_ns().unwrap();
                 for &path in &paths {
                     for _ in 0..train {
-                        bench.mmsg.queue().reserve();
-                        bench.mmsg.queue().commit(path, 1100, Some(clock::now()));
+                        bench.backend.tx().reserve();
+                        bench.backend.tx().commit(path, 1100, Some(clock::now()));
                     }
                 }
-                bench.mmsg.queue().submit();
+                bench.backend.submit();
                 let cost = clock.read_ns().unwrap() - before;
                 let mut bytes = [0; 2048];
                 let came: usize =
