@@ -3,9 +3,10 @@
 
 use std::fmt::Write;
 
+use dataplane::shard::backend::{BackendFacts, BackendKind};
 use dataplane::shard::probe::InterfaceFacts;
 
-use crate::config::{Auth, Config, Io, Tls};
+use crate::config::{Auth, Config, Tls};
 use crate::start::Running;
 
 /// A smaller receive buffer than this loses packets when the thread is late, bytes: at 200 Mbit/s it
@@ -22,11 +23,9 @@ pub fn text(config: &Config, running: &Running, unknown_variables: &[String], is
     line("version", env!("CARGO_PKG_VERSION").to_owned());
     line("cores", format!("{} that this process may use", running.host.cpus.len()));
     line("shards", format!("{}, UDP {}", running.shards.count(), ports(running)));
-    let why = match config.io {
-        Io::Auto => "the one backend of this build",
-        Io::Mmsg => "as configured",
-    };
-    line("io", format!("mmsg: epoll, recvmmsg, sendmmsg ({why})"));
+    for backend in backends(running) {
+        line("io", backend);
+    }
     for interface in running.host.interfaces.iter().filter(|interface| interface.is_up) {
         line("interface", describe(interface));
     }
@@ -52,6 +51,23 @@ fn ports(running: &Running) -> String {
     ports.dedup();
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     ports.join(", ")
+}
+
+/// What moves datagrams, and why that; one line while it is the same for all shards.
+fn backends(running: &Running) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for shard in running.shards.iter() {
+        let BackendFacts { kind, reason } = shard.backend();
+        let what = match kind {
+            BackendKind::Uring => "uring: io_uring, multishot receive",
+            BackendKind::Mmsg => "mmsg: epoll, recvmmsg, sendmmsg",
+        };
+        let text = format!("{what} ({reason})");
+        if !lines.contains(&text) {
+            lines.push(text);
+        }
+    }
+    lines
 }
 
 fn describe(interface: &InterfaceFacts) -> String {

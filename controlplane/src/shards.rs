@@ -12,6 +12,7 @@ use std::{fmt, io};
 
 use dataplane::command::{Command, Refusal, Reply};
 use dataplane::id::{ShardId, TransportId};
+use dataplane::shard::backend::IoSettings;
 use dataplane::shard::{ShardConfig, ShardHandle, Wake};
 
 use tokio::time::Instant;
@@ -71,6 +72,8 @@ pub struct Plan {
     pub port: u16,
     /// CPUs to pin the threads to, in order; empty: none is pinned.
     pub cpus: Vec<usize>,
+    /// What moves their datagrams.
+    pub io: IoSettings,
 }
 
 /// A shard could not be started.
@@ -132,6 +135,7 @@ impl Shards {
                 port,
                 cpu: plan.cpus.get(index).copied(),
                 seed: u64::from_ne_bytes(random::bytes()),
+                io: plan.io,
             };
             match start(config, Arc::clone(wake)) {
                 Ok(handle) => handles.push(handle),
@@ -316,6 +320,7 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => {
             "this machine has no such address: set SLUICE_RTC_LISTEN to addresses it has"
         }
+        io::ErrorKind::Unsupported => "or set SLUICE_IO=auto, which falls back to mmsg",
         io::ErrorKind::PermissionDenied => "ports below 1024 are reserved: set SLUICE_RTC_PORT higher",
         _ => "see SLUICE_RTC_LISTEN and SLUICE_RTC_PORT",
     }

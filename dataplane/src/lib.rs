@@ -26,3 +26,5 @@ pub mod mmsg;
 pub mod shard;
 #[cfg(feature = "io")]
 pub mod udp;
+#[cfg(feature = "io")]
+pub mod uring;

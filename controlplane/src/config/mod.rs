@@ -11,7 +11,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use parse::{Auth, Io, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
+use dataplane::shard::backend::IoChoice;
+
+pub use parse::{Auth, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
 use table::Draft;
 pub use table::{Config, SETTINGS, Setting};
 
@@ -218,6 +220,9 @@ impl Draft {
                 ));
             }
         }
+        if let (Some(IoChoice::Mmsg), Some(true)) = (self.io, self.io_zero_copy) {
+            found.push("io_zero_copy = `on` needs io_uring; set io = auto or io = uring".to_owned());
+        }
         found
     }
 }
@@ -227,6 +232,7 @@ fn plain(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(is_on) => Some(if *is_on { "on" } else { "off" }.to_owned()),
         toml::Value::Array(items) => {
             let items: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             items.map(|items| items.join(","))

@@ -1,4 +1,4 @@
-//! What the loop needs of a way to move datagrams, so that another one than epoll can be put in its place.
+//! What the loop needs of a way to move datagrams, which ones there are, and which of them runs.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -8,6 +8,56 @@ use crate::mmsg::{Mmsg, SendSockets};
 use crate::time::ClockReading;
 use crate::transport::path::{Datagram, Egress};
 use crate::udp::egress::SendQueue;
+use crate::uring::{Station, Uring};
+
+/// Which backend a shard is to use, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoSettings {
+    /// Which one.
+    pub choice: IoChoice,
+    /// Whether io_uring sends long trains without a copy, where the kernel can.
+    pub has_zero_copy: bool,
+}
+
+/// Which backend a shard is to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoChoice {
+    /// io_uring where the kernel allows it, else mmsg.
+    #[default]
+    Auto,
+    /// io_uring, or the shard does not start.
+    Uring,
+    /// epoll, `recvmmsg` and `sendmmsg`.
+    Mmsg,
+}
+
+/// A backend that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    /// [`Uring`].
+    Uring,
+    /// [`Mmsg`].
+    Mmsg,
+}
+
+impl BackendKind {
+    /// Its stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::Uring => "uring",
+            BackendKind::Mmsg => "mmsg",
+        }
+    }
+}
+
+/// Which backend a shard runs on, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendFacts {
+    /// Which one.
+    pub kind: BackendKind,
+    /// Why, as the end of a sentence.
+    pub reason: String,
+}
 
 /// Moves datagrams between the kernel and one shard.
 pub trait Backend {
@@ -51,5 +101,25 @@ impl Backend for Mmsg {
 
     fn submit_and_wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         Mmsg::submit_and_wait(self, deadline)
+    }
+}
+
+impl<'ring> Backend for Uring<'ring> {
+    type Tx = SendQueue<Station<'ring>>;
+
+    fn drain_received(&mut self, limit: usize, at: ClockReading, on_datagram: impl FnMut(Datagram<'_>)) {
+        Uring::drain_received(self, limit, at, on_datagram);
+    }
+
+    fn tx(&mut self) -> &mut Self::Tx {
+        self.queue()
+    }
+
+    fn submit(&mut self) {
+        self.queue().submit();
+    }
+
+    fn submit_and_wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        Uring::submit_and_wait(self, deadline)
     }
 }

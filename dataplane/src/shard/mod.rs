@@ -7,6 +7,7 @@
 
 pub mod affinity;
 pub mod backend;
+mod body;
 pub mod clock;
 mod handle;
 mod mailbox;
@@ -22,6 +23,7 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::backend::IoSettings;
 pub use self::handle::ShardHandle;
 use crate::id::ShardId;
 pub use crate::udp::probe;
@@ -40,6 +42,8 @@ pub struct ShardConfig {
     pub cpu: Option<usize>,
     /// Seeds the engine.
     pub seed: u64,
+    /// What moves its datagrams.
+    pub io: IoSettings,
 }
 
 /// The shard's mailbox is full: it is overloaded.

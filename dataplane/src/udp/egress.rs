@@ -51,7 +51,7 @@ impl<K: Kernel> SendQueue<K> {
     /// Sends all that was committed.
     pub fn submit(&mut self) {
         self.send();
-        self.batch.rewind();
+        self.batch.rewind(|slab| self.kernel.exchange(slab));
     }
 
     /// Sends the waiting trains and records how long their packets took.

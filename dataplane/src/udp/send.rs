@@ -19,6 +19,11 @@ pub trait Kernel {
     /// Tries trains of one socket, in order, and answers how many from the front it has tried: at least one.
     /// Adds those that were refused to `refused`, in order; the others were taken.
     fn send(&mut self, socket: usize, slab: &[u8], trains: &[Train], refused: &mut Vec<Refused>) -> usize;
+
+    /// A slab to begin anew, for one whose trains were sent: the same, unless the kernel still reads it.
+    fn exchange(&mut self, slab: Box<[u8]>) -> Box<[u8]> {
+        slab
+    }
 }
 
 /// A train that the kernel did not take.

@@ -11,6 +11,12 @@ pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// A message header that points nowhere.
+pub fn empty_header() -> libc::msghdr {
+    // SAFETY: msghdr is integers and pointers, for which zero is a value.
+    unsafe { std::mem::zeroed() }
+}
+
 /// A counter in the kernel that a poller can wait for (eventfd(2)).
 #[derive(Debug)]
 pub struct EventFd(File);
