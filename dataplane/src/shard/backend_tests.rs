@@ -1,10 +1,14 @@
 //! Every backend against real sockets of this machine: one set of promises.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+
+use io_uring::IoUring;
 
 use super::backend::Backend;
 use super::clock;
@@ -16,34 +20,87 @@ use crate::udp::Surroundings;
 use crate::udp::figures::SendFigures;
 use crate::udp::socket::{self, Socket};
 use crate::udp::system::EventFd;
+use crate::uring::{SIZES, Uring, ring};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const BACKENDS_PER_PROMISE_MAX: usize = 8;
 
-struct Bench {
-    backend: Mmsg,
+/// A backend on sockets of its own, with what it counts.
+struct Bench<B> {
+    backend: B,
     address: SocketAddr,
     counters: Arc<Counters>,
     figures: Arc<SendFigures>,
     wake: Arc<EventFd>,
 }
 
-impl Bench {
-    fn new(listen: &[&str]) -> Self {
-        let addresses: Vec<IpAddr> = listen.iter().map(|ip| ip.parse().unwrap()).collect();
-        let wake = Arc::new(EventFd::new().unwrap());
-        let (counters, figures) = <(Arc<Counters>, Arc<SendFigures>)>::default();
-        let surroundings = Surroundings {
-            wake: Arc::clone(&wake),
-            counters: Arc::clone(&counters),
-            figures: Arc::clone(&figures),
-            clock: clock::now,
-        };
-        let sockets: Arc<[Socket]> = socket::open_all(&addresses, 0).unwrap().into();
-        let address = sockets[0].facts().address;
-        let backend = Mmsg::open(sockets, surroundings).unwrap();
-        Self { backend, address, counters, figures, wake }
-    }
+/// Opens a backend on these addresses.
+type Open<'a, B> = &'a dyn Fn(&[&str]) -> Bench<B>;
 
+fn open<B>(listen: &[&str], make: impl FnOnce(Arc<[Socket]>, Surroundings) -> B) -> Bench<B> {
+    let addresses: Vec<IpAddr> = listen.iter().map(|ip| ip.parse().unwrap()).collect();
+    let wake = Arc::new(EventFd::new().unwrap());
+    let (counters, figures) = <(Arc<Counters>, Arc<SendFigures>)>::default();
+    let surroundings = Surroundings {
+        wake: Arc::clone(&wake),
+        counters: Arc::clone(&counters),
+        figures: Arc::clone(&figures),
+        clock: clock::now,
+    };
+    let sockets: Arc<[Socket]> = socket::open_all(&addresses, 0).unwrap().into();
+    let address = sockets[0].facts().address;
+    Bench { backend: make(sockets, surroundings), address, counters, figures, wake }
+}
+
+fn on_mmsg(promise: impl FnOnce(Open<'_, Mmsg>)) {
+    promise(&|listen| open(listen, |sockets, surroundings| Mmsg::open(sockets, surroundings).unwrap()));
+}
+
+/// With zero-copy sends too: they must not differ.
+fn on_uring(has_zero_copy: bool, promise: impl for<'ring> FnOnce(Open<'_, Uring<'ring>>)) {
+    if let Err(refusal) = ring::build(SIZES) {
+        let _ = writeln!(std::io::stderr(), "SKIPPED, and not tested here: {refusal}");
+        return;
+    }
+    let mut queues: Vec<IoUring> =
+        (0..BACKENDS_PER_PROMISE_MAX).map(|_| ring::build(SIZES).unwrap()).collect();
+    let unused = RefCell::new(queues.iter_mut());
+    promise(&|listen| {
+        let queues = unused.borrow_mut().next().expect("a promise needs no more backends");
+        open(listen, |sockets, surroundings| {
+            Uring::open(queues, SIZES, sockets, surroundings, has_zero_copy).unwrap()
+        })
+    });
+}
+
+/// Makes a test of each promise for each backend.
+macro_rules! kept_by_every_backend {
+    ($($promise:ident,)*) => {
+        mod mmsg {
+            $(#[test] fn $promise() { super::on_mmsg(|open| super::$promise(open)); })*
+        }
+        mod uring {
+            $(#[test] fn $promise() { super::on_uring(false, |open| super::$promise(open)); })*
+        }
+        mod uring_without_copies {
+            $(#[test] fn $promise() { super::on_uring(true, |open| super::$promise(open)); })*
+        }
+    };
+}
+
+kept_by_every_backend! {
+    an_answer_leaves_from_the_address_that_was_dialled,
+    a_train_arrives_as_the_datagrams_it_was_made_of,
+    more_peers_than_fit_one_send_are_all_served,
+    receive_times_are_those_of_the_kernel,
+    a_datagram_that_is_too_long_or_empty_is_dropped_by_name,
+    what_overflows_a_full_socket_is_counted,
+    a_drain_keeps_to_its_limit_and_the_rest_comes_later,
+    what_cannot_be_sent_is_dropped_by_name,
+    a_wait_ends_at_its_deadline_or_when_it_is_woken,
+}
+
+impl<B: Backend> Bench<B> {
     fn port(&self) -> u16 {
         self.address.port()
     }
@@ -80,8 +137,8 @@ fn next(peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 }
 
 /// A peer at `peer_ip` talks to `dialled` on a shard that listens on `listen`, and is answered.
-fn check_round_trip(listen: &[&str], peer_ip: &str, dialled: &str) {
-    let mut bench = Bench::new(listen);
+fn check_round_trip<B: Backend>(open: Open<'_, B>, listen: &[&str], peer_ip: &str, dialled: &str) {
+    let mut bench = open(listen);
     let dialled = SocketAddr::new(dialled.parse().unwrap(), bench.port());
     let peer = peer(peer_ip);
     peer.send_to(b"ping", dialled).unwrap();
@@ -96,20 +153,19 @@ fn check_round_trip(listen: &[&str], peer_ip: &str, dialled: &str) {
     assert_eq!(next(&peer), (b"pong".to_vec(), dialled), "listening on {listen:?}");
 }
 
-#[test]
-fn an_answer_leaves_from_the_address_that_was_dialled() {
-    check_round_trip(&["127.0.0.1"], "127.0.0.1", "127.0.0.1");
-    check_round_trip(&["0.0.0.0"], "127.0.0.1", "127.0.0.1");
-    check_round_trip(&["0.0.0.0"], "127.0.0.1", "127.0.0.9");
-    check_round_trip(&["127.0.0.1", "127.0.0.2"], "127.0.0.1", "127.0.0.2");
-    check_round_trip(&["::1"], "::1", "::1");
-    check_round_trip(&["::"], "::1", "::1");
-    check_round_trip(&["0.0.0.0", "::"], "::1", "::1");
-    check_round_trip(&["0.0.0.0", "::"], "127.0.0.1", "127.0.0.1");
+fn an_answer_leaves_from_the_address_that_was_dialled<B: Backend>(open: Open<'_, B>) {
+    check_round_trip(open, &["127.0.0.1"], "127.0.0.1", "127.0.0.1");
+    check_round_trip(open, &["0.0.0.0"], "127.0.0.1", "127.0.0.1");
+    check_round_trip(open, &["0.0.0.0"], "127.0.0.1", "127.0.0.9");
+    check_round_trip(open, &["127.0.0.1", "127.0.0.2"], "127.0.0.1", "127.0.0.2");
+    check_round_trip(open, &["::1"], "::1", "::1");
+    check_round_trip(open, &["::"], "::1", "::1");
+    check_round_trip(open, &["0.0.0.0", "::"], "::1", "::1");
+    check_round_trip(open, &["0.0.0.0", "::"], "127.0.0.1", "127.0.0.1");
 }
 
-fn check_train(listen: &str) {
-    let mut bench = Bench::new(&[listen]);
+fn check_train<B: Backend>(open: Open<'_, B>, listen: &str) {
+    let mut bench = open(&[listen]);
     let peers = [peer(listen), peer(listen)];
     let local = bench.address;
     let lens = [1100, 1100, 1100, 700, 1200, 1200];
@@ -133,15 +189,13 @@ fn check_train(listen: &str) {
     assert!(latency.max() < PATIENCE.as_nanos() as u64);
 }
 
-#[test]
-fn a_train_arrives_as_the_datagrams_it_was_made_of() {
-    check_train("127.0.0.1");
-    check_train("::1");
+fn a_train_arrives_as_the_datagrams_it_was_made_of<B: Backend>(open: Open<'_, B>) {
+    check_train(open, "127.0.0.1");
+    check_train(open, "::1");
 }
 
-#[test]
-fn more_peers_than_fit_one_send_are_all_served() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn more_peers_than_fit_one_send_are_all_served<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let local = bench.address;
     let peers: Vec<UdpSocket> = (0..TRAINS_PER_SEND_MAX * 2 + 1).map(|_| peer("127.0.0.1")).collect();
     for round in 0..4u8 {
@@ -156,9 +210,8 @@ fn more_peers_than_fit_one_send_are_all_served() {
     }
 }
 
-#[test]
-fn receive_times_are_those_of_the_kernel() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn receive_times_are_those_of_the_kernel<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let peer = peer("127.0.0.1");
     peer.send_to(b"x", bench.address).unwrap();
     bench.receive(1);
@@ -166,15 +219,14 @@ fn receive_times_are_those_of_the_kernel() {
     let before = Instant::now();
     peer.send_to(b"x", bench.address).unwrap();
     let sent = Instant::now();
-    std::thread::sleep(Duration::from_millis(60));
+    std::thread::sleep(Duration::from_millis(300));
     let received_at = bench.receive(1)[0].1;
-    let slack = Duration::from_millis(20);
+    let slack = Duration::from_millis(100);
     assert!(received_at + slack >= before && received_at <= sent + slack, "not the time of the read");
 }
 
-#[test]
-fn a_datagram_that_is_too_long_or_empty_is_dropped_by_name() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn a_datagram_that_is_too_long_or_empty_is_dropped_by_name<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let to = bench.address;
     let peer = peer("127.0.0.1");
     for bytes in [&[1; 1501][..], &[2; 9000], &[], &[3; 1500]] {
@@ -185,15 +237,14 @@ fn a_datagram_that_is_too_long_or_empty_is_dropped_by_name() {
     assert_eq!(bench.counters.dropped(DropReason::BadSize), 3);
 }
 
-#[test]
-fn what_overflows_a_full_socket_is_counted() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn what_overflows_a_full_socket_is_counted<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let to = bench.address;
     let peer = peer("127.0.0.1");
     let sent = 60_000u64;
     (0..sent).for_each(|_| assert!(peer.send_to(&[7; 1400], to).is_ok()));
     let mut count = 0u64;
-    let mut drain = |bench: &mut Bench| {
+    let mut drain = |bench: &mut Bench<B>| {
         bench.backend.submit_and_wait(Some(Instant::now())).unwrap();
         let before = count;
         bench.backend.drain_received(PACKETS_PER_TURN, clock::read(), |_| count += 1);
@@ -208,9 +259,8 @@ fn what_overflows_a_full_socket_is_counted() {
     assert_eq!(count + lost, sent + 1);
 }
 
-#[test]
-fn a_drain_keeps_to_its_limit_and_the_rest_comes_later() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn a_drain_keeps_to_its_limit_and_the_rest_comes_later<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let peer = peer("127.0.0.1");
     (0..150u8).for_each(|index| {
         peer.send_to(&[index], bench.address).unwrap();
@@ -224,9 +274,8 @@ fn a_drain_keeps_to_its_limit_and_the_rest_comes_later() {
     assert_eq!(received, (0..150).collect::<Vec<u8>>());
 }
 
-#[test]
-fn what_cannot_be_sent_is_dropped_by_name() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn what_cannot_be_sent_is_dropped_by_name<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let local = bench.address;
     let remote = peer("127.0.0.1").local_addr().unwrap();
     let foreign = Path { local: "192.0.2.77:1".parse().unwrap(), remote };
@@ -240,9 +289,8 @@ fn what_cannot_be_sent_is_dropped_by_name() {
     assert_eq!(bench.counters.packets_sent_total.load(Relaxed), 0);
 }
 
-#[test]
-fn a_wait_ends_at_its_deadline_or_when_it_is_woken() {
-    let mut bench = Bench::new(&["127.0.0.1"]);
+fn a_wait_ends_at_its_deadline_or_when_it_is_woken<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
     let start = Instant::now();
     bench.backend.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(5));
@@ -252,40 +300,4 @@ fn a_wait_ends_at_its_deadline_or_when_it_is_woken() {
     let start = Instant::now();
     bench.backend.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(5), "a wake-up counts once");
-}
-
-/// What a datagram of 1100 bytes costs from commit to the end of its send, to 100 peers on loopback. Run
-/// with `--ignored --nocapture`; the send includes the receiving half of the stack.
-#[test]
-#[ignore = "a measurement, not a promise"]
-fn cost_of_a_fanned_out_datagram() {
-    let clock = crate::udp::system::ThreadCpuClock::of_current_thread().unwrap();
-    let mut bench = Bench::new(&["127.0.0.1"]);
-    let local = bench.address;
-    let peers: Vec<UdpSocket> = (0..100).map(|_| peer("127.0.0.1")).collect();
-    peers.iter().for_each(|peer| peer.set_nonblocking(true).unwrap());
-    let paths: Vec<Path> =
-        peers.iter().map(|peer| Path { local, remote: peer.local_addr().unwrap() }).collect();
-    for train in [1, 3, 8] {
-        let mut costs: Vec<u64> = (0..60)
-            .map(|_| {
-                let before = clock.read_ns().unwrap();
-                for &path in &paths {
-                    for _ in 0..train {
-                        bench.backend.tx().reserve();
-                        bench.backend.tx().commit(path, 1100, Some(clock::now()));
-                    }
-                }
-                bench.backend.submit();
-                let cost = clock.read_ns().unwrap() - before;
-                let mut bytes = [0; 2048];
-                let came: usize =
-                    peers.iter().map(|peer| std::iter::from_fn(|| peer.recv(&mut bytes).ok()).count()).sum();
-                assert_eq!(came, paths.len() * train);
-                cost / (paths.len() * train) as u64
-            })
-            .collect();
-        costs.sort_unstable();
-        println!("trains of {train}: {} ns a datagram at best, {} at the median", costs[0], costs[30]);
-    }
 }

@@ -174,3 +174,83 @@ impl Drop for Flights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::transport::path::Path;
+    use crate::udp::train::Batch;
+
+    // linux/io_uring.h
+    const MORE: u32 = 1 << 1;
+    const NOTIFICATION: u32 = 1 << 3;
+
+    fn said(result: i32, flags: u32) -> Completion {
+        Completion { token: 0, result, flags }
+    }
+
+    fn take_off(flights: &mut Flights, slab: &[u8]) -> Option<usize> {
+        let address = "192.0.2.1:7".parse().unwrap();
+        let mut batch = Batch::default();
+        batch.push(Path { local: address, remote: address }, 3, 100, None);
+        flights.board(5, &batch.parts().1[0], slab, false).map(|(flight, _)| flight)
+    }
+
+    fn slab() -> Box<[u8]> {
+        vec![0; SEND_SLAB_BYTES].into_boxed_slice()
+    }
+
+    #[test]
+    fn a_slab_comes_back_only_after_the_last_notification() {
+        let mut flights = Flights::new();
+        let first = slab();
+        let address = first.as_ptr();
+        let flown = [take_off(&mut flights, &first).unwrap(), take_off(&mut flights, &first).unwrap()];
+        let second = flights.exchange(first);
+        assert_ne!(second.as_ptr(), address);
+        for flight in flown {
+            assert_eq!(flights.note(flight, &said(100, MORE)), Report::Nothing);
+        }
+        assert_eq!(flights.parked.len(), 1, "both have only been sent");
+        let landed = |was_copied| Report::Landed { socket: 3, was_copied };
+        assert_eq!(flights.note(flown[0], &said(0, NOTIFICATION)), landed(false));
+        assert_eq!(flights.parked.len(), 1, "one is still in the air");
+        assert_eq!(flights.note(flown[1], &said(COPIED as i32, NOTIFICATION)), landed(true));
+        assert!(flights.parked.is_empty() && flights.are_over());
+        assert_eq!(flights.spares.last().unwrap().as_ptr(), address);
+    }
+
+    #[test]
+    fn a_refused_train_lands_with_its_refusal_or_with_the_notification_that_it_announces() {
+        let mut flights = Flights::new();
+        let slab = slab();
+        let refused = Report::Refused { train: 5, socket: 3, error: libc::EINVAL };
+        let flight = take_off(&mut flights, &slab).unwrap();
+        assert_eq!(flights.note(flight, &said(-libc::EINVAL, 0)), refused);
+        assert!(flights.are_over());
+        let flight = take_off(&mut flights, &slab).unwrap();
+        assert_eq!(flights.note(flight, &said(-libc::EINVAL, MORE)), refused);
+        assert!(!flights.are_over());
+        flights.note(flight, &said(0, NOTIFICATION));
+        assert!(flights.are_over());
+    }
+
+    #[test]
+    fn nothing_takes_off_without_a_spare_slab_or_a_place() {
+        let mut flights = Flights::new();
+        let mut writing = slab();
+        for _ in 0..ZERO_COPY_SLABS_MAX {
+            take_off(&mut flights, &writing).unwrap();
+            writing = flights.exchange(writing);
+        }
+        assert_eq!(take_off(&mut flights, &writing), None, "every spare is in the air");
+        let address = writing.as_ptr();
+        assert_eq!(flights.exchange(writing).as_ptr(), address, "what did not fly is used again");
+
+        let mut flights = Flights::new();
+        let writing = slab();
+        let count = std::iter::from_fn(|| take_off(&mut flights, &writing)).count();
+        assert_eq!(count, ZERO_COPY_FLIGHTS_MAX);
+    }
+}

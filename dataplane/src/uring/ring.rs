@@ -48,6 +48,7 @@ pub fn build(sizes: Sizes) -> Result<IoUring, Unavailable> {
 pub struct Ring<'ring> {
     queues: &'ring IoUring,
     submitter: Submitter<'ring>,
+    is_registered: bool,
     wait_flags: EnterFlags,
 }
 
@@ -79,20 +80,23 @@ impl<'ring> Ring<'ring> {
     pub fn new(queues: &'ring mut IoUring) -> Self {
         let queues: &'ring IoUring = queues;
         let mut submitter = queues.submitter();
-        if let Err(error) = submitter.register_ring_fd() {
-            tracing::debug!(%error, "the descriptor of the ring is not registered");
-        }
+        let is_registered = submitter.register_ring_fd().is_ok();
         let mut wait_flags = EnterFlags::EXT_ARG | EnterFlags::GETEVENTS;
         if queues.params().is_feature_no_iowait() {
             // A shard that waits for packets is idle, not held up by a disk.
             wait_flags |= EnterFlags::NO_IOWAIT;
         }
-        Self { queues, submitter, wait_flags }
+        Self { queues, submitter, is_registered, wait_flags }
     }
 
     /// For what is registered with the ring.
     pub fn submitter(&self) -> &Submitter<'ring> {
         &self.submitter
+    }
+
+    /// Whether the kernel finds the ring without looking up its descriptor each time.
+    pub fn is_registered(&self) -> bool {
+        self.is_registered
     }
 
     /// Places for requests before the next enter.
@@ -137,10 +141,8 @@ impl<'ring> Ring<'ring> {
     ///
     /// If the ring cannot be used any more.
     pub fn poll(&mut self) -> io::Result<()> {
-        let queue = self.submissions();
-        let (waiting, is_due) = (queue.len(), queue.taskrun() || queue.cq_overflow());
-        drop(queue);
-        if waiting == 0 && !is_due {
+        let waiting = self.submissions().len();
+        if waiting == 0 && !self.is_due() {
             return Ok(());
         }
         survived(self.enter(waiting, 0, self.wait_flags, None))
@@ -162,6 +164,12 @@ impl<'ring> Ring<'ring> {
         // SAFETY: `self` has the only reference to the queues, so no other CompletionQueue exists.
         let entry = unsafe { self.queues.completion_shared() }.next()?;
         Some(Completion { token: entry.user_data(), result: entry.result(), flags: entry.flags() })
+    }
+
+    /// Whether the kernel has put something off until the next enter.
+    pub fn is_due(&mut self) -> bool {
+        let queue = self.submissions();
+        queue.taskrun() || queue.cq_overflow()
     }
 
     /// Whether the kernel keeps completions that had no place in the queue.
@@ -213,8 +221,10 @@ impl<'ring> Ring<'ring> {
 
 impl Drop for Ring<'_> {
     fn drop(&mut self) {
-        // EINVAL: it was not registered.
-        let _ = self.submitter.unregister_ring_fd();
+        if self.is_registered {
+            // Nothing is left to be done if that fails: the place is lost to this thread.
+            let _ = self.submitter.unregister_ring_fd();
+        }
     }
 }
 

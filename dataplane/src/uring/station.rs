@@ -159,6 +159,19 @@ impl<'ring> Station<'ring> {
         Ok(())
     }
 
+    /// Lets the kernel hand over what has arrived since, if there is anything. Answers whether there was.
+    pub fn fetch(&mut self) -> bool {
+        let has_ended = self.is_armed.contains(&false);
+        if self.failure.is_some() || !(has_ended || self.ring.is_due()) {
+            return false;
+        }
+        self.arm();
+        // A ring that fails here fails the next wait too, which says so.
+        let is_alive = self.ring.poll().is_ok();
+        self.reap();
+        is_alive && !self.inbox.is_empty()
+    }
+
     /// Pushes the receives that have ended, as long as there are buffers to receive into. Another socket is
     /// first next time, so that a flooded one does not get all of them.
     fn arm(&mut self) {
