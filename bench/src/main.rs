@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use failure::Failure;
-use scenarios::fanout;
+use scenarios::{backends, fanout};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,6 +44,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Run {
+    Backends(backends::Options),
     Fanout(fanout::Options),
 }
 
@@ -65,6 +66,7 @@ fn start(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+        Command::Run(Run::Backends(options)) => backends::run(&options),
         Command::Run(Run::Fanout(options)) => fanout::run(&options),
     }
 }

@@ -1,6 +1,7 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
+pub(crate) mod backends;
 pub(crate) mod fanout;
 
 /// A scenario as `list` shows it.
@@ -12,4 +13,4 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: &[&Scenario] = &[&fanout::SCENARIO];
+pub(crate) const ALL: &[&Scenario] = &[&backends::SCENARIO, &fanout::SCENARIO];
