@@ -2,13 +2,18 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::mmsg::{Mmsg, SendSockets};
+use crate::shard::clock;
 use crate::time::ClockReading;
 use crate::transport::path::{Datagram, Egress};
+use crate::udp::Surroundings;
 use crate::udp::egress::SendQueue;
-use crate::uring::{Station, Uring};
+use crate::udp::system::EventFd;
+pub use crate::uring::unavailable::Unavailable;
+use crate::uring::{SIZES, Station, Uring, ring};
 
 /// Which backend a shard is to use, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +62,23 @@ pub struct BackendFacts {
     pub kind: BackendKind,
     /// Why, as the end of a sentence.
     pub reason: String,
+}
+
+/// Whether io_uring can be used here: makes a ring as a shard does, and closes it again.
+///
+/// # Errors
+///
+/// Why it cannot, and what to do about it.
+pub fn probe_uring() -> Result<(), Unavailable> {
+    let mut queues = ring::build(SIZES)?;
+    let wake = EventFd::new().map_err(|error| Unavailable::new("eventfd", &error))?;
+    let surroundings = Surroundings {
+        wake: Arc::new(wake),
+        counters: Arc::default(),
+        figures: Arc::default(),
+        clock: clock::now,
+    };
+    Station::open(&mut queues, SIZES, Arc::new([]), &surroundings, false).map(drop)
 }
 
 /// Moves datagrams between the kernel and one shard.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use io_uring::IoUring;
 
-use super::backend::Backend;
+use super::backend::{Backend, probe_uring};
 use super::clock;
 use crate::counters::{Counters, DropReason};
 use crate::limits::{PACKETS_PER_TURN, TRAINS_PER_SEND_MAX};
@@ -58,7 +58,7 @@ fn on_mmsg(promise: impl FnOnce(Open<'_, Mmsg>)) {
 
 /// With zero-copy sends too: they must not differ.
 fn on_uring(has_zero_copy: bool, promise: impl for<'ring> FnOnce(Open<'_, Uring<'ring>>)) {
-    if let Err(refusal) = ring::build(SIZES) {
+    if let Err(refusal) = probe_uring() {
         let _ = writeln!(std::io::stderr(), "SKIPPED, and not tested here: {refusal}");
         return;
     }
