@@ -90,6 +90,8 @@ impl Body {
             Some(Err(refusal)) => refusal.to_string(),
             None => as_configured(),
         };
+        // A ring that cannot be used must not keep the sockets.
+        drop(queues);
         match Mmsg::open(Arc::clone(&self.sockets), self.surroundings.clone()) {
             Ok(mmsg) => self.turn(mmsg, BackendKind::Mmsg, why_not, make_engine),
             Err(error) => {

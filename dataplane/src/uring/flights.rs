@@ -246,7 +246,8 @@ mod tests {
         }
         assert_eq!(take_off(&mut flights, &writing), None, "every spare is in the air");
         let address = writing.as_ptr();
-        assert_eq!(flights.exchange(writing).as_ptr(), address, "what did not fly is used again");
+        let writing = flights.exchange(writing);
+        assert_eq!(writing.as_ptr(), address, "what did not fly is used again");
 
         let mut flights = Flights::new();
         let writing = slab();
