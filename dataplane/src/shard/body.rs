@@ -27,6 +27,8 @@ use crate::udp::socket::Socket;
 use crate::uring::unavailable::Unavailable;
 use crate::uring::{SIZES, Uring, ring};
 
+const AS_CONFIGURED: &str = "as configured";
+
 /// A shard that is about to run.
 pub(super) struct Body {
     pub(super) config: ShardConfig,
@@ -70,28 +72,29 @@ impl Body {
         make_engine: impl FnOnce(EngineConfig, Arc<Counters>) -> T,
     ) -> io::Result<()> {
         let choice = self.config.io.choice;
-        let mut queues = (choice != IoChoice::Mmsg).then(|| ring::build(SIZES));
-        let uring = match &mut queues {
-            None => None,
-            Some(Ok(queues)) => Some(self.open_uring(queues)),
-            Some(Err(refusal)) => Some(Err(refusal.clone())),
-        };
-        let as_configured = || "as configured".to_owned();
-        let why_not = match uring {
-            Some(Ok(uring)) => {
-                let is_auto = choice == IoChoice::Auto;
-                let reason = if is_auto { "the kernel allows it".to_owned() } else { as_configured() };
-                return self.turn(uring, BackendKind::Uring, reason, make_engine);
+        let mut refusal = None;
+        if choice != IoChoice::Mmsg {
+            // A ring that cannot be used goes at the end of this block, so that it does not keep the sockets.
+            match ring::build(SIZES) {
+                Err(error) => refusal = Some(error),
+                Ok(mut queues) => match self.open_uring(&mut queues) {
+                    Err(error) => refusal = Some(error),
+                    Ok(uring) => {
+                        let is_auto = choice == IoChoice::Auto;
+                        let reason = if is_auto { "the kernel allows it" } else { AS_CONFIGURED };
+                        return self.turn(uring, BackendKind::Uring, reason.to_owned(), make_engine);
+                    }
+                },
             }
-            Some(Err(refusal)) if choice == IoChoice::Uring => {
+        }
+        let why_not = match refusal {
+            Some(refusal) if choice == IoChoice::Uring => {
                 self.say(Err(io::Error::new(io::ErrorKind::Unsupported, refusal)));
                 return Ok(());
             }
-            Some(Err(refusal)) => refusal.to_string(),
-            None => as_configured(),
+            Some(refusal) => refusal.to_string(),
+            None => AS_CONFIGURED.to_owned(),
         };
-        // A ring that cannot be used must not keep the sockets.
-        drop(queues);
         match Mmsg::open(Arc::clone(&self.sockets), self.surroundings.clone()) {
             Ok(mmsg) => self.turn(mmsg, BackendKind::Mmsg, why_not, make_engine),
             Err(error) => {
