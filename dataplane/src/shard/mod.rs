@@ -26,8 +26,8 @@ use std::sync::Arc;
 use self::backend::IoSettings;
 pub use self::handle::ShardHandle;
 use crate::id::ShardId;
-pub use crate::udp::probe;
-pub use crate::udp::socket::SocketFacts;
+pub use crate::udp::socket::{SocketFacts, open_all};
+pub use crate::udp::{machine, probe};
 
 /// What a shard is started with.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@
 pub mod egress;
 pub mod figures;
 pub mod intake;
+pub mod machine;
 pub mod message;
 pub mod probe;
 pub mod send;
