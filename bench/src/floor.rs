@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use dataplane::counters::Counters;
 use dataplane::id::{PayloadType, Ssrc};
-use dataplane::mmsg::figures::SendFigures;
-use dataplane::mmsg::system::{EventFd, ThreadCpuClock};
-use dataplane::mmsg::{Mmsg, Surroundings};
+use dataplane::mmsg::Mmsg;
 use dataplane::transport::path::{Egress, Path};
 use dataplane::transport::srtp::{SrtpKeys, SrtpProfile};
+use dataplane::udp::figures::SendFigures;
+use dataplane::udp::system::{EventFd, ThreadCpuClock};
+use dataplane::udp::{Surroundings, socket as udp_socket};
 use dataplane::wire::rtp::{self, RtpHeader};
 
 use crate::failure::{Failure, OrFail};
@@ -134,8 +135,9 @@ impl Floor {
             figures: Arc::new(SendFigures::default()),
             clock: Instant::now,
         };
-        let mmsg = Mmsg::open(&[ends.source], 0, surroundings).or_fail("the sender's socket", "")?;
-        let local = mmsg.socket_facts()[0].address;
+        let sockets = udp_socket::open_all(&[ends.source], 0).or_fail("the sender's socket", "")?;
+        let local = sockets[0].facts().address;
+        let mmsg = Mmsg::open(sockets.into(), surroundings).or_fail("the sender", "")?;
         let keys = (0..ends.subscribers.len()).map(|subscriber| {
             let material: Vec<u8> =
                 (0..PROFILE.keying_material_len()).map(|at| (at * 7 + subscriber) as u8).collect();

@@ -7,6 +7,7 @@
 //! docs/BENCHMARKING.md.
 
 mod cli;
+mod copier;
 mod failure;
 mod find;
 mod floor;

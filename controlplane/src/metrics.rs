@@ -139,7 +139,7 @@ struct State(Arc<Service>);
 /// Name, help and how to read it, of every counter of a shard that has no further label.
 type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
-const COUNTERS: [Row; 17] = [
+const COUNTERS: [Row; 20] = [
     ("packets_received", "Datagrams received", |c| &c.packets_received_total),
     ("received_bytes", "Bytes of UDP payload received", |c| &c.bytes_received_total),
     ("packets_forwarded", "RTP packets forwarded to subscribers", |c| &c.packets_forwarded_total),
@@ -161,6 +161,13 @@ const COUNTERS: [Row; 17] = [
         &c.receive_overflow_total
     }),
     ("receive_errors", "Receive calls that failed otherwise", |c| &c.receive_errors_total),
+    (
+        "receive_buffers_exhausted",
+        "Times that io_uring had no buffer to receive into; the socket waited",
+        |c| &c.receive_buffers_exhausted_total,
+    ),
+    ("zero_copy_sends", "Sends that asked the kernel to make no copy", |c| &c.zero_copy_sends_total),
+    ("zero_copy_copied", "Those of them that it has copied all the same", |c| &c.zero_copy_copied_total),
 ];
 
 const GAUGES: [Row; 2] =
@@ -199,6 +206,11 @@ impl State {
         let mut metric = encoder.encode_descriptor("shard_up", help, None, MetricType::Gauge)?;
         for (id, shard) in self.shards() {
             metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&i64::from(shard.is_running()))?;
+        }
+        let help = "What moves the datagrams of the shard";
+        let mut metric = encoder.encode_descriptor("backend", help, None, MetricType::Info)?;
+        for (id, shard) in self.shards() {
+            metric.encode_info(&[("shard", id.as_str()), ("backend", shard.backend().kind.name())])?;
         }
         let help = "Times that the shard began to hang";
         let mut metric = encoder.encode_descriptor("shard_stalls", help, None, MetricType::Counter)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dataplane::command::Command;
 use dataplane::limits::TRANSPORTS_PER_SHARD_MAX;
 use dataplane::shard::ShardHandle;
+use dataplane::shard::backend::IoSettings;
 use dataplane::transport::negotiate::{NegotiateError, Negotiator};
 use tokio::task::JoinHandle;
 
@@ -223,6 +224,7 @@ fn plan(config: &Config, host: &Host) -> Plan {
         listen: config.rtc_listen.clone(),
         port: config.rtc_port,
         cpus: if is_one_per_cpu { host.cpus.clone() } else { Vec::new() },
+        io: IoSettings { choice: config.io, has_zero_copy: config.io_zero_copy },
     }
 }
 

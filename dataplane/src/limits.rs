@@ -23,6 +23,23 @@ pub const EVENTS_LEN_MAX: usize = 4096;
 pub const RECEIVE_BATCH_LEN: usize = 64;
 /// One receive buffer, bytes. What does not fit is truncated by the kernel and dropped here.
 pub const RECEIVE_BUFFER_BYTES: usize = 2048;
+/// Receive buffers of a ring, a power of two: they have to stay in the L2 cache.
+pub const RING_BUFFERS_LEN: u16 = 512;
+/// Requests that wait for the next enter of a ring: a batch of sends, and the receives that are armed again.
+pub const RING_SUBMISSIONS_LEN: u32 = 128;
+/// Completions that wait in a ring. What does not fit is kept by the kernel, at a price.
+pub const RING_COMPLETIONS_LEN: u32 = 2048;
+/// Shorter trains are always copied, unless they have [`ZERO_COPY_BYTES_MIN`] bytes: below, the notification costs
+/// more than the copy.
+pub const ZERO_COPY_SEGMENTS_MIN: usize = 32;
+/// See [`ZERO_COPY_SEGMENTS_MIN`].
+pub const ZERO_COPY_BYTES_MIN: usize = 32 * 1024;
+/// Zero-copy sends that the kernel has not given back yet.
+pub const ZERO_COPY_FLIGHTS_MAX: usize = 64;
+/// Send slabs that the kernel may be reading while another is written.
+pub const ZERO_COPY_SLABS_MAX: usize = 4;
+/// If more than half of the zero-copy sends of a socket were copied in this time, they are switched off.
+pub const ZERO_COPY_WATCH: Duration = Duration::from_secs(1);
 /// Segments of one GSO train: UDP_MAX_SEGMENTS of Linux before 6.9.
 pub const TRAIN_SEGMENTS_MAX: usize = 64;
 /// Bytes of one GSO train: what fits one IPv4 packet beside its headers.
@@ -160,6 +177,13 @@ const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
 const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
 const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);
+const _: () = assert!(RING_BUFFERS_LEN.is_power_of_two() && RING_BUFFERS_LEN as usize >= PACKETS_PER_TURN);
+const _: () = assert!(RING_SUBMISSIONS_LEN as usize >= 2 * TRAINS_PER_SEND_MAX);
+const _: () = assert!(
+    RING_COMPLETIONS_LEN as usize
+        >= RING_BUFFERS_LEN as usize + TRAINS_PER_SEND_MAX + 2 * ZERO_COPY_FLIGHTS_MAX,
+    "what a turn can complete has a place"
+);
 const _: () = assert!(SEND_SLAB_BYTES >= 2 * EGRESS_SLOT_BYTES);
 const _: () = assert!(TRAIN_BYTES_MAX >= EGRESS_SLOT_BYTES && TRAIN_BYTES_MAX < 1 << 16);
 const _: () = assert!(RECEIVE_BATCH_LEN <= PACKETS_PER_TURN);

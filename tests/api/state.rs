@@ -84,6 +84,7 @@ async fn metrics_show_shards_drops_sessions_and_requests_without_names() {
         "sluice_receive_errors_total{shard=\"0\"} 0",
         "sluice_forward_latency_quantile_seconds{shard=\"0\",q=\"0.5\"}",
         "sluice_train_length_mean{shard=\"0\"}",
+        "sluice_backend_info{shard=\"0\",backend=\"",
         "sluice_shard_cpu_seconds_total{shard=\"0\"}",
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");

@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,9 +49,32 @@ export async function startServer(extra = {}) {
     await untilReady(url, exit);
   } catch (error) {
     await stop();
-    throw error;
+    const said = (await readFile(join(ARTIFACTS, "browser-server.log"), "utf8")).split("\n");
+    throw new Error(`${error.message}: ${said.findLast((line) => line.includes("io_uring cannot be used")) ?? ""}`);
   }
   return { url, pid: child.pid, stop };
+}
+
+/** Starts a server on io_uring; where that cannot be used, says so aloud and starts one on mmsg. */
+export async function startOnUring() {
+  try {
+    return { ...(await startServer({ SLUICE_IO: "uring" })), backend: "uring" };
+  } catch (error) {
+    if (!error.message.includes("io_uring cannot be used")) throw error;
+    console.log(`# SKIPPED on io_uring, and not tested there: ${error.message}`);
+    return startOnMmsg();
+  }
+}
+
+/** Starts a server on the other backend. */
+export async function startOnMmsg() {
+  return { ...(await startServer({ SLUICE_IO: "mmsg" })), backend: "mmsg" };
+}
+
+/** What moves the datagrams of each shard, as the server's metrics say. */
+export async function backends(server) {
+  const page = await (await fetch(`${server.url}/metrics`)).text();
+  return [...page.matchAll(/^sluice_backend_info\{.*backend="(\w+)".*\} 1$/gm)].map((match) => match[1]);
 }
 
 async function untilReady(url, exit) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
-use dataplane::mmsg::system::ThreadCpuClock;
+use dataplane::udp::system::ThreadCpuClock;
 
 use super::{Point, Scenario, Value};
 use crate::report::document::{Curve, Verdict};

@@ -85,6 +85,8 @@ fn packet(index: u64) -> Packet {
         payload_len: PAYLOAD_LEN as u16,
         picture: Default::default(),
         carried: Default::default(),
+        dependency_len: 0,
+        is_recovered: false,
         received_at: None,
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use dataplane::limits::MAILBOX_LEN_MAX;
-use dataplane::mmsg::system::EventFd;
 use dataplane::shard::mailbox::Mailbox;
+use dataplane::udp::system::EventFd;
 
 use crate::scenario::{Bench, Better, Figure, Parameter, Scenario, Sizes, Work, fold};
 

@@ -1,6 +1,7 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
+mod backends;
 mod cache;
 mod classify;
 mod fanout;
@@ -8,6 +9,7 @@ mod limit;
 mod mailbox;
 mod rewrite;
 mod srtp;
+mod wakes;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ use crate::scenario::Scenario;
 pub(crate) const ALL: &[&Scenario] = &[
     &fanout::SCENARIO,
     &limit::SCENARIO,
+    &backends::SCENARIO,
+    &wakes::SCENARIO,
     &classify::SCENARIO,
     &srtp::SCENARIO,
     &rewrite::SCENARIO,

@@ -48,6 +48,12 @@ fn a_scenario_with_sockets_of_its_own_gives_every_figure() {
         if let Work::Local(_) = scenario.work {
             for point in points(scenario) {
                 let played = play(scenario, &point, None);
+                if played.verdict == Verdict::Invalid {
+                    // A machine that refuses io_uring is told so, and the rest is played.
+                    assert!(!played.reasons.is_empty(), "{}", scenario.name);
+                    eprintln!("{} without some of its figures: {:?}", scenario.name, played.reasons);
+                    continue;
+                }
                 assert_eq!(played.figures.len(), scenario.figures.len(), "{}", scenario.name);
             }
         }

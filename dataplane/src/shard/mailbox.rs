@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::mmsg::system::EventFd;
+use crate::udp::system::EventFd;
 
 /// A bounded queue with many senders and one reader, which may sleep.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl<T> Mailbox<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::mmsg::system::Poller;
+    use crate::mmsg::poller::Poller;
     use std::time::Duration;
 
     fn mailbox(len_max: usize) -> (Arc<Mailbox<u64>>, Poller) {

@@ -10,15 +10,29 @@
 use std::time::Instant;
 
 use crate::counters::{Counters, DropReason, add};
-use crate::limits::TRAIN_SEGMENTS_MAX;
-use crate::mmsg::figures::SendFigures;
-use crate::mmsg::train::{Batch, Train};
+use crate::limits::{TRAIN_SEGMENTS_MAX, TRAINS_PER_SEND_MAX};
+use crate::udp::figures::SendFigures;
+use crate::udp::train::{Batch, Train};
 
-/// What takes trains: `sendmmsg`, or a script in a test.
+/// What takes trains: a backend, or a script in a test.
 pub trait Kernel {
-    /// Sends trains of one socket, in order. Answers how many it took from the front, at least one; or
-    /// the error number with which it refused the first.
-    fn send(&mut self, socket: usize, slab: &[u8], trains: &[Train]) -> Result<usize, i32>;
+    /// Tries trains of one socket, in order, and answers how many from the front it has tried: at least one.
+    /// Adds those that were refused to `refused`, in order; the others were taken.
+    fn send(&mut self, socket: usize, slab: &[u8], trains: &[Train], refused: &mut Vec<Refused>) -> usize;
+
+    /// A slab to begin anew, for one whose trains were sent: the same, unless the kernel still reads it.
+    fn exchange(&mut self, slab: Box<[u8]>) -> Box<[u8]> {
+        slab
+    }
+}
+
+/// A train that the kernel did not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its place among the trains that were tried.
+    pub train: usize,
+    /// Why: an error number.
+    pub error: i32,
 }
 
 /// Which sockets do GSO, and room to take a train apart.
@@ -26,6 +40,8 @@ pub trait Kernel {
 pub struct Sender {
     is_gso_off: Box<[bool]>,
     singles: Vec<Train>,
+    refused: Vec<Refused>,
+    refused_singles: Vec<Refused>,
 }
 
 /// Where the fate of datagrams is written.
@@ -41,6 +57,8 @@ impl Sender {
         Self {
             is_gso_off: vec![false; socket_count].into_boxed_slice(),
             singles: Vec::with_capacity(TRAIN_SEGMENTS_MAX),
+            refused: Vec::with_capacity(TRAINS_PER_SEND_MAX),
+            refused_singles: Vec::with_capacity(TRAIN_SEGMENTS_MAX),
         }
     }
 
@@ -78,26 +96,32 @@ impl Sender {
                 continue;
             }
             let count = if self.is_gso_off[first.socket] { leading_singles(run) } else { run.len() };
-            match kernel.send(first.socket, slab, &run[..count]) {
-                Ok(taken) if taken > 0 => {
-                    let (sent, rest) = run.split_at(taken.min(count));
-                    sent.iter().for_each(|train| ledger.sent(train));
-                    run = rest;
-                }
-                Err(error) if first.segments > 1 && may_blame_gso(error) => {
-                    let has_passed = self.send_singly(kernel, slab, first, ledger);
-                    if has_passed || error == libc::EIO {
-                        self.is_gso_off[first.socket] = true;
-                        tracing::warn!(error, local = %first.path.local, "GSO is off: the kernel refuses it");
+            self.refused.clear();
+            let tried = kernel.send(first.socket, slab, &run[..count], &mut self.refused);
+            let (tried, rest) = run.split_at(tried.clamp(1, count));
+            self.settle(kernel, slab, tried, ledger);
+            run = rest;
+        }
+    }
+
+    /// Writes down what became of the trains that were tried; those that GSO may have cost are tried singly.
+    fn settle(&mut self, kernel: &mut impl Kernel, slab: &[u8], tried: &[Train], ledger: &mut Ledger<'_>) {
+        let refused = std::mem::take(&mut self.refused);
+        let mut waiting = refused.iter().peekable();
+        for (index, train) in tried.iter().enumerate() {
+            match waiting.next_if(|refused| refused.train == index).map(|refused| refused.error) {
+                None => ledger.sent(train),
+                Some(error) if train.segments > 1 && may_blame_gso(error) => {
+                    let has_passed = self.send_singly(kernel, slab, train, ledger);
+                    if (has_passed || error == libc::EIO) && self.has_gso(train.socket) {
+                        self.is_gso_off[train.socket] = true;
+                        tracing::warn!(error, local = %train.path.local, "GSO is off: the kernel refuses it");
                     }
-                    run = &run[1..];
                 }
-                refused => {
-                    ledger.refused(first, refused.err());
-                    run = &run[1..];
-                }
+                Some(error) => ledger.refused(train, error),
             }
         }
+        self.refused = refused;
     }
 
     /// Answers whether each datagram was taken.
@@ -112,19 +136,21 @@ impl Sender {
         self.singles.extend((0..train.segments).map(|index| train.single(index)));
         let mut has_passed = true;
         let mut rest = &self.singles[..];
-        while let Some(first) = rest.first() {
-            match kernel.send(train.socket, slab, rest) {
-                Ok(taken) if taken > 0 => {
-                    let (sent, unsent) = rest.split_at(taken.min(rest.len()));
-                    sent.iter().for_each(|single| ledger.sent(single));
-                    rest = unsent;
-                }
-                refused => {
-                    ledger.refused(first, refused.err());
-                    has_passed = false;
-                    rest = &rest[1..];
+        while !rest.is_empty() {
+            self.refused_singles.clear();
+            let tried = kernel.send(train.socket, slab, rest, &mut self.refused_singles);
+            let (tried, untried) = rest.split_at(tried.clamp(1, rest.len()));
+            let mut waiting = self.refused_singles.iter().peekable();
+            for (index, single) in tried.iter().enumerate() {
+                match waiting.next_if(|refused| refused.train == index) {
+                    None => ledger.sent(single),
+                    Some(refused) => {
+                        ledger.refused(single, refused.error);
+                        has_passed = false;
+                    }
                 }
             }
+            rest = untried;
         }
         has_passed
     }
@@ -137,8 +163,8 @@ impl Ledger<'_> {
         self.figures.record_train(train.segments);
     }
 
-    fn refused(&mut self, train: &Train, error: Option<i32>) {
-        let is_full = matches!(error, Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM));
+    fn refused(&mut self, train: &Train, error: i32) {
+        let is_full = matches!(error, libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM);
         let reason = if is_full { DropReason::SendBufferFull } else { DropReason::SendRefused };
         self.counters.note_drops(reason, train.segments as u64);
         self.received_at[train.first..][..train.segments].fill(None);
@@ -172,28 +198,44 @@ mod tests {
     struct Scripted {
         taken: Vec<Vec<u8>>,
         calls: usize,
+        is_ring: bool,
         per_call_max: usize,
         gso_error: Option<i32>,
         refuse_peer: Option<(u16, i32)>,
     }
 
     impl Kernel for Scripted {
-        fn send(&mut self, socket: usize, slab: &[u8], trains: &[Train]) -> Result<usize, i32> {
+        fn send(
+            &mut self,
+            socket: usize,
+            slab: &[u8],
+            trains: &[Train],
+            refused: &mut Vec<Refused>,
+        ) -> usize {
             self.calls += 1;
-            let mut taken = 0;
+            let mut tried = 0;
             for train in trains.iter().take(self.per_call_max.max(1)) {
                 assert_eq!(train.socket, socket);
                 let peer = train.path.remote.port() - 10_000;
                 let by_gso = self.gso_error.filter(|_| train.segments > 1);
                 let by_peer = self.refuse_peer.filter(|rule| rule.0 == peer).map(|rule| rule.1);
-                if let Some(error) = by_gso.or(by_peer) {
-                    return if taken > 0 { Ok(taken) } else { Err(error) };
+                match by_gso.or(by_peer) {
+                    // sendmmsg stops before the first that it does not take; a ring tries them all.
+                    Some(_) if !self.is_ring && tried > 0 => return tried,
+                    Some(error) => {
+                        refused.push(Refused { train: tried, error });
+                        if !self.is_ring {
+                            return 1;
+                        }
+                    }
+                    None => {
+                        let bytes = &slab[train.start..][..train.len];
+                        self.taken.extend(bytes.chunks(train.segment_len).map(<[u8]>::to_vec));
+                    }
                 }
-                let bytes = &slab[train.start..][..train.len];
-                self.taken.extend(bytes.chunks(train.segment_len).map(<[u8]>::to_vec));
-                taken += 1;
+                tried += 1;
             }
-            Ok(taken)
+            tried
         }
     }
 
@@ -248,8 +290,8 @@ mod tests {
 
     #[test]
     fn a_device_without_gso_gets_the_train_singly_and_no_further_trains() {
-        for error in [libc::EIO, libc::EINVAL] {
-            let kernel = Scripted { per_call_max: 9, gso_error: Some(error), ..Default::default() };
+        for (error, is_ring) in [(libc::EIO, false), (libc::EINVAL, false), (libc::EIO, true)] {
+            let kernel = Scripted { is_ring, per_call_max: 9, gso_error: Some(error), ..Default::default() };
             let sent = send(&[0, 0, 0, 2, 2, 1], kernel);
             assert_eq!(indexes(&sent), [0, 1, 2, 3, 4, 5]);
             assert!(!sent.sender.has_gso(0));
@@ -275,15 +317,21 @@ mod tests {
             peers in prop::collection::vec(0u16..5, 1..32),
             per_call_max in 1usize..6,
             gso_error in prop::option::of(prop::sample::select(vec![libc::EIO, libc::EINVAL])),
+            is_ring: bool,
             refuse_peer in prop::option::of(
                 (0u16..5, prop::sample::select(vec![libc::EAGAIN, libc::EPERM, libc::EMSGSIZE]))),
         ) {
-            let kernel = Scripted { per_call_max, gso_error, refuse_peer, ..Default::default() };
+            let kernel = Scripted { is_ring, per_call_max, gso_error, refuse_peer, ..Default::default() };
             let sent = send(&peers, kernel);
+            let mut taken = indexes(&sent);
+            if is_ring {
+                // What GSO cost is sent again after the trains behind it, once for a socket.
+                taken.sort_unstable();
+            }
             let expected: Vec<u8> = (0..peers.len() as u8)
                 .filter(|&index| refuse_peer.is_none_or(|rule| rule.0 != peers[usize::from(index)]))
                 .collect();
-            prop_assert_eq!(indexes(&sent), expected.clone());
+            prop_assert_eq!(taken, expected.clone());
             prop_assert_eq!(sent.latencies, expected.len());
             let dropped = sent.counters.dropped(DropReason::SendBufferFull)
                 + sent.counters.dropped(DropReason::SendRefused);

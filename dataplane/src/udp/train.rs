@@ -141,10 +141,13 @@ impl Batch {
         self.received_at.clear();
     }
 
-    /// Forgets the trains and starts the slab anew, so that its front stays in the cache.
-    pub fn rewind(&mut self) {
+    /// Forgets the trains and starts the slab anew, so that its front stays in the cache; `exchange` may put
+    /// another of the same length in its place.
+    pub fn rewind(&mut self, exchange: impl FnOnce(Box<[u8]>) -> Box<[u8]>) {
         self.clear();
         self.cursor = 0;
+        self.slab = exchange(std::mem::take(&mut self.slab));
+        debug_assert_eq!(self.slab.len(), SEND_SLAB_BYTES);
     }
 }
 
@@ -234,7 +237,7 @@ mod tests {
                 let len = len + is_long * 1400;
                 if !batch.has_space() {
                     verify(&mut batch, &waiting)?;
-                    batch.rewind();
+                    batch.rewind(|slab| slab);
                     waiting.clear();
                 }
                 let bytes: Vec<u8> = (0..len).map(|at| (index + at) as u8).collect();

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use crate::mmsg::system::check;
+use crate::udp::system::check;
 
 // linux/io_uring.h
 const IORING_SETUP_SINGLE_ISSUER: u32 = 1 << 12;

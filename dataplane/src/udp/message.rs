@@ -1,15 +1,16 @@
 //! Socket addresses and control messages as the kernel lays them out, in safe code.
 //!
-//! Both `sendmmsg` and `recvmmsg` use it. The layouts are those of ip(7), ipv6(7), udp(7) and cmsg(3).
+//! Every backend uses it, both ways. The layouts are those of ip(7), ipv6(7), udp(7) and cmsg(3).
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
-const NAME_BYTES: usize = size_of::<libc::sockaddr_in6>();
+/// Bytes of the longest address.
+pub const NAME_BYTES: usize = size_of::<libc::sockaddr_in6>();
 const HEADER_BYTES: usize = align(size_of::<libc::cmsghdr>());
 /// Room for what is received with a datagram: addresses, time stamp, overflow count.
-const CONTROL_BYTES: usize = 128;
+pub const CONTROL_BYTES: usize = 128;
 
 const fn align(len: usize) -> usize {
     len.next_multiple_of(size_of::<usize>())
@@ -47,21 +48,9 @@ impl Name {
         Self { bytes, len }
     }
 
-    /// The address. The flow label is left out: it is no part of who the peer is.
+    /// The address.
     pub fn address(&self) -> Option<SocketAddr> {
-        let port = u16::from_be_bytes(array(&self.bytes, 2)?);
-        match i32::from(u16::from_ne_bytes(array(&self.bytes, 0)?)) {
-            libc::AF_INET => {
-                let ip = Ipv4Addr::from(array::<4>(&self.bytes, 4)?);
-                Some(SocketAddr::V4(SocketAddrV4::new(ip, port)))
-            }
-            libc::AF_INET6 => {
-                let ip = Ipv6Addr::from(array::<16>(&self.bytes, 8)?);
-                let scope = u32::from_ne_bytes(array(&self.bytes, 24)?);
-                Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope)))
-            }
-            _ => None,
-        }
+        read_address(&self.bytes)
     }
 
     /// The bytes in use.
@@ -72,6 +61,24 @@ impl Name {
     /// All the room, for the kernel to write to.
     pub fn as_mut_bytes(&mut self) -> &mut [u8] {
         &mut self.bytes
+    }
+}
+
+/// The address in the bytes of a `sockaddr_in` or `sockaddr_in6`. The flow label is left out: it is no part of
+/// who the peer is.
+pub fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let port = u16::from_be_bytes(array(bytes, 2)?);
+    match i32::from(u16::from_ne_bytes(array(bytes, 0)?)) {
+        libc::AF_INET => {
+            let ip = Ipv4Addr::from(array::<4>(bytes, 4)?);
+            Some(SocketAddr::V4(SocketAddrV4::new(ip, port)))
+        }
+        libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(array::<16>(bytes, 8)?);
+            let scope = u32::from_ne_bytes(array(bytes, 24)?);
+            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope)))
+        }
+        _ => None,
     }
 }
 
@@ -111,17 +118,6 @@ impl Control {
         }
     }
 
-    /// Reads the messages that came with a datagram. What is unknown is skipped.
-    pub fn read(&self) -> Received {
-        let mut received = Received::default();
-        let mut rest = &self.bytes[..self.len];
-        while let Some((level, kind, data, next)) = split_message(rest) {
-            received.take(level, kind, data);
-            rest = next;
-        }
-        received
-    }
-
     /// The bytes in use.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -159,6 +155,17 @@ pub struct Received {
 }
 
 impl Received {
+    /// Reads the control messages that came with a datagram. What is unknown is skipped.
+    pub fn read(messages: &[u8]) -> Self {
+        let mut received = Received::default();
+        let mut rest = messages;
+        while let Some((level, kind, data, next)) = split_message(rest) {
+            received.take(level, kind, data);
+            rest = next;
+        }
+        received
+    }
+
     fn take(&mut self, level: i32, kind: i32, data: &[u8]) {
         match (level, kind) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
@@ -220,11 +227,11 @@ mod tests {
         let mut control = Control::EMPTY;
         control.push_segment_len(1200);
         control.push_source("192.0.2.7:1".parse().unwrap());
-        assert_eq!(control.read().local, Some(("192.0.2.7".parse().unwrap(), 0)));
+        assert_eq!(Received::read(control.as_bytes()).local, Some(("192.0.2.7".parse().unwrap(), 0)));
         let mut control = Control::EMPTY;
         control.push_segment_len(1200);
         control.push_source("[fe80::1%3]:1".parse().unwrap());
-        assert_eq!(control.read().local, Some(("fe80::1".parse().unwrap(), 3)));
+        assert_eq!(Received::read(control.as_bytes()).local, Some(("fe80::1".parse().unwrap(), 3)));
     }
 
     proptest! {
@@ -238,7 +245,7 @@ mod tests {
             // A plausible length, so that the parser gets past the first header.
             control.as_mut_bytes()[..8].copy_from_slice(&usize::from(small).to_ne_bytes());
             control.set_len(bytes.len());
-            control.read();
+            Received::read(control.as_bytes());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use crate::mmsg::system::check;
+use crate::udp::system::check;
 
 // linux/ethtool.h
 const ETHTOOL_GTXCSUM: u32 = 0x16;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::limits::SOCKET_BUFFER_BYTES;
-use crate::mmsg::message::Name;
-use crate::mmsg::system::check;
+use crate::udp::message::Name;
+use crate::udp::system::check;
 
 /// How often another port is tried when the kernel chose one that is taken on a further address.
 const PORT_TRIES_MAX: usize = 16;
@@ -87,6 +87,14 @@ impl Socket {
         own.port() == local.port()
             && (own.ip() == local.ip() || (self.is_wildcard() && own.is_ipv4() == local.is_ipv4()))
     }
+}
+
+/// The socket from which datagrams with this source address leave: the one bound to it, else the one bound
+/// to all addresses.
+pub fn index_for(sockets: &[Socket], local: SocketAddr) -> Option<usize> {
+    let exact = |socket: &Socket| !socket.is_wildcard() && socket.serves(local);
+    let position = sockets.iter().position(exact);
+    position.or_else(|| sockets.iter().position(|socket| socket.serves(local)))
 }
 
 impl AsRawFd for Socket {

@@ -11,39 +11,47 @@ use std::time::Instant;
 
 use crate::counters::{Counters, DropReason};
 use crate::limits::EGRESS_SLOT_BYTES;
-use crate::mmsg::figures::SendFigures;
-use crate::mmsg::kernel::SendSockets;
-use crate::mmsg::send::Sender;
-use crate::mmsg::train::Batch;
 use crate::transport::path::{Egress, Path};
+use crate::udp::figures::SendFigures;
+use crate::udp::send::{Kernel, Sender};
+use crate::udp::socket::{self, Socket};
+use crate::udp::train::Batch;
 
 /// The slab, the sockets behind it and what is measured on the way.
 #[derive(Debug)]
-pub struct SendQueue {
+pub struct SendQueue<K> {
     batch: Batch,
     sender: Sender,
-    sockets: SendSockets,
+    kernel: K,
+    sockets: Arc<[Socket]>,
     counters: Arc<Counters>,
     figures: Arc<SendFigures>,
     clock: fn() -> Instant,
 }
 
-impl SendQueue {
-    /// An empty slab in front of these sockets. The clock is read once after each send.
+impl<K: Kernel> SendQueue<K> {
+    /// An empty slab in front of these sockets, which `kernel` sends through. The clock is read once after
+    /// each send.
     pub fn new(
-        sockets: SendSockets,
+        kernel: K,
+        sockets: Arc<[Socket]>,
         counters: Arc<Counters>,
         figures: Arc<SendFigures>,
         clock: fn() -> Instant,
     ) -> Self {
-        let sender = Sender::new(sockets.count());
-        Self { batch: Batch::default(), sender, sockets, counters, figures, clock }
+        let sender = Sender::new(sockets.len());
+        Self { batch: Batch::default(), sender, kernel, sockets, counters, figures, clock }
+    }
+
+    /// What it sends through.
+    pub fn kernel(&mut self) -> &mut K {
+        &mut self.kernel
     }
 
     /// Sends all that was committed.
     pub fn submit(&mut self) {
         self.send();
-        self.batch.rewind();
+        self.batch.rewind(|slab| self.kernel.exchange(slab));
     }
 
     /// Sends the waiting trains and records how long their packets took.
@@ -51,7 +59,7 @@ impl SendQueue {
         if self.batch.is_empty() {
             return;
         }
-        self.sender.send(&mut self.sockets, &mut self.batch, &self.counters, &self.figures);
+        self.sender.send(&mut self.kernel, &mut self.batch, &self.counters, &self.figures);
         let sent_at = (self.clock)();
         let (_, _, received_at) = self.batch.parts();
         for received_at in received_at.iter().flatten() {
@@ -61,7 +69,7 @@ impl SendQueue {
     }
 }
 
-impl Egress for SendQueue {
+impl<K: Kernel> Egress for SendQueue<K> {
     fn reserve(&mut self) -> &mut [u8] {
         if !self.batch.has_space() {
             self.submit();
@@ -85,11 +93,11 @@ impl Egress for SendQueue {
     }
 }
 
-impl SendQueue {
+impl<K: Kernel> SendQueue<K> {
     fn socket_for(&mut self, path: Path, len: usize) -> Option<usize> {
         if self.batch.prolongs(path, len) {
             return self.batch.parts().1.last().map(|train| train.socket);
         }
-        self.sockets.index_for(path.local)
+        socket::index_for(&self.sockets, path.local)
     }
 }
