@@ -5,3 +5,4 @@
 mod replay;
 mod sealed;
 mod strangers;
+mod worlds;

@@ -29,6 +29,10 @@ pub(super) struct Streams {
 }
 
 impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.bound.len()
+    }
+
     pub(super) fn role(&self, ssrc: Ssrc) -> Option<StreamRole> {
         self.bound.iter().find(|bound| bound.0 == ssrc).map(|bound| bound.1)
     }

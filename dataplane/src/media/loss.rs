@@ -35,6 +35,11 @@ impl MissingPackets {
         }
     }
 
+    /// How many packets are missing and still asked for.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
     /// A missing packet came after all.
     pub fn note_arrival(&mut self, index: u64) {
         if let Ok(at) = self.list.binary_search_by_key(&index, |missing| missing.index) {
