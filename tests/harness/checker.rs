@@ -167,7 +167,7 @@ impl Checker {
                     let highest = member.highest_in.get(&header.ssrc.0).copied();
                     let index = crate::lines::extend(highest, header.sequence_number);
                     member.highest_in.insert(header.ssrc.0, index.max(highest.unwrap_or(0)));
-                    self.delivered.insert((at, header.ssrc.0, header.sequence_number));
+                    self.delivered.entry((at, header.ssrc.0, header.sequence_number)).or_insert(now);
                 }
             }
             _ => {}
@@ -218,7 +218,7 @@ impl Checker {
         }
         match bytes {
             [_, 192..=223, ..] => self.check_rtcp(at, bytes),
-            _ => self.check_rtp(at, bytes),
+            _ => self.check_rtp(at, bytes, now),
         }
     }
 
@@ -233,7 +233,7 @@ impl Checker {
         }
     }
 
-    fn check_rtp(&mut self, at: usize, bytes: &[u8]) -> Result<(), Violation> {
+    fn check_rtp(&mut self, at: usize, bytes: &[u8], now: Instant) -> Result<(), Violation> {
         let header = RtpHeader::parse(bytes).map_err(|reason| numbers(at, format!("{reason:?}")))?;
         let ssrc = header.ssrc.0;
         let member = &mut self.members[at];
@@ -243,7 +243,7 @@ impl Checker {
             return Err(Violation { rule: Rule::Conservation, text });
         };
         let line = member.lines.entry(ssrc).or_default();
-        let index = line.note_sent(header.sequence_number, digest(bytes));
+        let index = line.note_sent(header.sequence_number, digest(bytes), now);
         let index = index.map_err(|text| numbers(at, text))?;
         if !self.is_clear {
             return Ok(());

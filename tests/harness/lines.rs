@@ -1,7 +1,8 @@
 //! The oracle's own record of one egress stream: every number that left, what it carried, and where in the
 //! publisher's stream that stood.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use crate::frames::Piece;
 
@@ -26,23 +27,34 @@ struct Carried {
 /// One egress SSRC.
 #[derive(Debug, Default)]
 pub struct Line {
-    /// Digests of what left on the wire, by SRTP index.
-    sent: HashMap<u64, u64>,
+    /// Digests of what left on the wire and when, by SRTP index.
+    sent: HashMap<u64, (u64, Instant)>,
     highest: Option<u64>,
     carried: BTreeMap<u64, Carried>,
     numbers: HashMap<Place, u64>,
 }
 
-/// Packets that reached the shard by themselves, not as a retransmission.
-pub type Delivered = HashSet<(usize, u32, u16)>;
+/// Packets that reached the shard by themselves, not as a retransmission, and when they did first.
+pub type Delivered = HashMap<(usize, u32, u16), Instant>;
+
+/// How a number belongs to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joint {
+    /// It is of the same run of the same source.
+    Straight,
+    /// It begins a new run.
+    Switch,
+}
 
 impl Line {
     /// A datagram left. Its SRTP index, or what is wrong.
-    pub fn note_sent(&mut self, sequence_number: u16, digest: u64) -> Result<u64, String> {
+    pub fn note_sent(&mut self, sequence_number: u16, digest: u64, now: Instant) -> Result<u64, String> {
         let index = extend(self.highest, sequence_number);
         self.highest = self.highest.max(Some(index));
-        match self.sent.insert(index, digest) {
-            Some(before) if before != digest => Err(format!("index {index} left twice with different bytes")),
+        match self.sent.insert(index, (digest, now)) {
+            Some((before, _)) if before != digest => {
+                Err(format!("index {index} left twice with different bytes"))
+            }
             _ => Ok(index),
         }
     }
@@ -68,45 +80,70 @@ impl Line {
     }
 
     /// What is wrong with the line as a whole. Within one source numbers run with the source's; where numbers
-    /// are missing, the source's packets must not have reached the shard. A change of source may leave one
-    /// number out, and happens at a keyframe.
+    /// are missing, the source's packets must not have reached the shard while it was shown. A change of source
+    /// may leave one number out, and happens at a keyframe.
     pub fn check(&self, delivered: &Delivered, may_skip: bool, knows_all: bool) -> Result<(), String> {
-        let mut pairs = self.carried.iter().zip(self.carried.iter().skip(1));
-        pairs.try_for_each(|(before, after)| self.check_pair(before, after, delivered, may_skip, knows_all))
+        let mut run: Vec<(u64, Carried)> = Vec::new();
+        for (number, carried) in &self.carried {
+            if let Some((before, last)) = run.last().copied() {
+                let joint = self.join((before, &last), (*number, carried), may_skip, knows_all)?;
+                if joint == Joint::Switch {
+                    self.check_run(&run, *number, delivered)?;
+                    run.clear();
+                }
+            }
+            run.push((*number, *carried));
+        }
+        self.check_run(&run, 0, delivered)
     }
 
-    fn check_pair(
+    /// How two numbers that follow each other belong together.
+    fn join(
         &self,
-        (n1, before): (&u64, &Carried),
-        (n2, after): (&u64, &Carried),
-        delivered: &Delivered,
+        (n1, before): (u64, &Carried),
+        (n2, after): (u64, &Carried),
         may_skip: bool,
         knows_all: bool,
-    ) -> Result<(), String> {
+    ) -> Result<Joint, String> {
         let (from, to) = (before.place, after.place);
         let is_same = from.member == to.member && from.ssrc == to.ssrc;
-        let step = n2 - n1;
-        let is_straight = is_same && to.index.checked_sub(from.index) == Some(step);
-        let is_key_start = after.piece.is_key && after.piece.packet == 0;
-        let is_switch = !is_straight && is_key_start;
-        // Numbers of packets with nothing to show are closed.
-        let is_closed = is_same && may_skip && to.index > from.index && to.index - from.index > step;
-        if !is_straight && !is_switch && !is_closed && (is_same || knows_all) {
-            return Err(format!("number {n1} is {from:?} and number {n2} is {to:?}"));
+        let step = to.index.checked_sub(from.index);
+        if is_same && step == Some(n2 - n1) {
+            return Ok(Joint::Straight);
         }
-        if is_closed {
+        // Numbers of packets with nothing to show are closed.
+        if is_same && may_skip && step.is_some_and(|step| step > n2 - n1) {
+            return Ok(Joint::Switch);
+        }
+        let is_key_start = after.piece.is_key && after.piece.packet == 0;
+        if is_key_start || (!is_same && !knows_all) {
+            return Ok(Joint::Switch);
+        }
+        Err(format!("number {n1} is {from:?} and number {n2} is {to:?}"))
+    }
+
+    /// What a run lacks had not reached the shard while it went on. `next` is the number of what follows it.
+    fn check_run(&self, run: &[(u64, Carried)], next: u64, delivered: &Delivered) -> Result<(), String> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        let sent_at = |number: u64| self.sent.get(&number).map(|sent| sent.1);
+        let Some(ended_at) = (first.0..=last.0).filter_map(sent_at).max() else { return Ok(()) };
+        let place = first.1.place;
+        let was_there = |number: u64| {
+            let index = place.index + (number - first.0);
+            let arrived = delivered.get(&(place.member, place.ssrc, index as u16));
+            arrived.is_some_and(|arrived| *arrived < ended_at)
+        };
+        let unsent = |number: &u64| !self.sent.contains_key(number) && was_there(*number);
+        let inside: Vec<u64> = (first.0..last.0).filter(unsent).collect();
+        let behind: Vec<u64> = (last.0 + 1..next).filter(unsent).collect();
+        if inside.is_empty() && behind.len() <= 1 {
             return Ok(());
         }
-        let has_reached = |at: u64| delivered.contains(&(from.member, from.ssrc, (from.index + at) as u16));
-        let unsent = (1..step).filter(|at| !self.sent.contains_key(&(n1 + at)));
-        let withheld: Vec<u64> = unsent.filter(|at| has_reached(*at)).map(|at| n1 + at).collect();
-        if withheld.len() > usize::from(!is_straight) {
-            return Err(format!(
-                "number {n1} is {from:?} and number {n2} is {to:?}; {withheld:?} never left, but their packets \
-                 reached the shard"
-            ));
-        }
-        Ok(())
+        Err(format!(
+            "from number {} on, which is {place:?}, numbers {inside:?} and {behind:?} never left, but their \
+             packets reached the shard",
+            first.0
+        ))
     }
 }
 

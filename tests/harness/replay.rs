@@ -92,6 +92,11 @@ impl ReplayClient {
         }
     }
 
+    /// Lets the next frame of every encoding be a keyframe.
+    pub fn want_keyframe(&mut self) {
+        self.sendings.iter_mut().for_each(|sending| sending.wants_keyframe = true);
+    }
+
     /// Publishes a packet that holds nothing but padding, on every encoding of video.
     pub fn send_padding(&mut self) {
         for sending in self.sendings.iter_mut().filter(|it| it.kind() == MediaKind::Video) {

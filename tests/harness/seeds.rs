@@ -31,6 +31,8 @@ pub struct Played {
     pub trace: Trace,
     /// How long it took in the world's own time.
     pub lasted: Duration,
+    /// How often a picture was looked at that had to move.
+    pub looks: u64,
     /// What it was about, in one line.
     pub summary: String,
 }
@@ -69,7 +71,11 @@ fn replay(seed: u64, play: &impl Fn(u64) -> Played) {
     let tail = variable("SLUICE_SIM_TAIL").map_or(TAIL_LEN, |lines| lines as usize);
     say(&played.trace.tail(usize::MAX, tail));
     let seconds = played.lasted.as_secs_f64();
-    say(&format!("seed {seed}: {} events in {seconds:.1} s; {}\n", played.trace.len(), played.summary));
+    let (events, looks) = (played.trace.len(), played.looks);
+    say(&format!(
+        "seed {seed}: {events} events in {seconds:.1} s, {looks} looks at pictures; {}\n",
+        played.summary
+    ));
     if let Some(failure) = played.failure {
         panic!("seed {seed}: {failure}");
     }
@@ -83,6 +89,7 @@ struct Round<'a> {
     next: AtomicU64,
     done: AtomicU64,
     events: AtomicU64,
+    looks: AtomicU64,
     virtual_ms: AtomicU64,
     is_over: AtomicBool,
     failures: Mutex<Vec<String>>,
@@ -98,6 +105,7 @@ impl<'a> Round<'a> {
             next: AtomicU64::new(0),
             done: AtomicU64::new(0),
             events: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
             virtual_ms: AtomicU64::new(0),
             is_over: AtomicBool::new(count == 0),
             failures: Mutex::new(Vec::new()),
@@ -125,6 +133,7 @@ impl<'a> Round<'a> {
 
     fn note(&self, seed: u64, played: &Played) {
         self.events.fetch_add(played.trace.len() as u64, Relaxed);
+        self.looks.fetch_add(played.looks, Relaxed);
         self.virtual_ms.fetch_add(played.lasted.as_millis() as u64, Relaxed);
         if let Some(failure) = &played.failure {
             self.note_failure(seed, failure, &played.trace.tail(usize::MAX, TAIL_LEN));
@@ -161,10 +170,11 @@ impl<'a> Round<'a> {
         let seconds = self.began_at.elapsed().as_secs_f64();
         let left = seconds / done.max(1) as f64 * (self.count - done.min(self.count)) as f64;
         let events = self.events.load(Relaxed) as f64 / 1e6;
+        let looks = self.looks.load(Relaxed) as f64 / 1e6;
         let virtual_hours = self.virtual_ms.load(Relaxed) as f64 / 3.6e6;
         format!(
-            "{}: {done} of {} seeds, {failed} failed, {events:.1} million events, {virtual_hours:.1} h of the \
-             world's time in {seconds:.0} s, {left:.0} s left\n",
+            "{}: {done} of {} seeds, {failed} failed, {events:.1} million events, {looks:.2} million looks at \
+             pictures, {virtual_hours:.1} h of the world's time in {seconds:.0} s, {left:.0} s left\n",
             self.test, self.count
         )
     }

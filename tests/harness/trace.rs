@@ -32,7 +32,7 @@ pub struct Line {
     /// What was said.
     pub words: Option<Box<str>>,
     /// First bytes of a datagram.
-    pub head: [u8; 4],
+    pub head: [u8; 12],
     /// Bytes of a datagram, or of the words of an event.
     pub len: usize,
     /// Of all the bytes.
@@ -52,7 +52,7 @@ impl fmt::Display for Line {
         let what = format!("{:?}", self.what).to_lowercase();
         write!(f, "{:>12.6} s  {what:<9} ", self.at.as_secs_f64())?;
         match self.peer {
-            Some(peer) => write!(f, "{peer:<18} {kind:<4} {:02x?} ", self.head)?,
+            Some(peer) => write!(f, "{peer:<18} {kind:<4} {} ", hex(&self.head))?,
             None => return f.write_str(self.words.as_deref().unwrap_or_default()),
         }
         write!(f, "{:>4} B  {:016x}", self.len, self.digest)
@@ -68,7 +68,7 @@ pub struct Trace {
 impl Trace {
     /// A datagram was sent or received.
     pub fn note_datagram(&mut self, at: Duration, what: What, peer: SocketAddr, bytes: &[u8]) {
-        let mut head = [0; 4];
+        let mut head = [0; 12];
         head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
         let digest = digest(bytes);
         self.lines.push(Line { at, what, peer: Some(peer), words: None, head, len: bytes.len(), digest });
@@ -77,7 +77,7 @@ impl Trace {
     /// Something was said.
     pub fn note_words(&mut self, at: Duration, what: What, words: &str) {
         let (len, digest) = (words.len(), digest(words.as_bytes()));
-        self.lines.push(Line { at, what, peer: None, words: Some(words.into()), head: [0; 4], len, digest });
+        self.lines.push(Line { at, what, peer: None, words: Some(words.into()), head: [0; 12], len, digest });
     }
 
     /// How many events there were.
@@ -113,4 +113,10 @@ pub fn digest(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
+}
+
+fn hex(head: &[u8; 12]) -> String {
+    head.chunks(4)
+        .map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + " ")
+        .collect()
 }

@@ -203,14 +203,28 @@ impl<C: Client> World<C> {
         transport: Box<Transport>,
         tracks: &[(TrackId, MediaKind)],
     ) -> Result<usize, Refusal> {
+        let sections = transport.description().sections.iter().enumerate();
+        let sections: Vec<(usize, MediaKind)> = sections.map(|(at, section)| (at, section.kind)).collect();
+        let places = [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| {
+            let places = sections.iter().filter(move |section| section.1 == kind);
+            let tracks = tracks.iter().filter(move |track| track.1 == kind);
+            places.zip(tracks).map(|(section, track)| (section.0, track.0))
+        });
+        let places: Vec<(usize, TrackId)> = places.collect();
+        self.join_bound(client, transport, &places)
+    }
+
+    /// The same with the track of each media section.
+    pub fn join_bound(
+        &mut self,
+        client: C,
+        transport: Box<Transport>,
+        places: &[(usize, TrackId)],
+    ) -> Result<usize, Refusal> {
         let index = self.clients.len();
         let sections = &transport.description().sections;
-        let bindings = [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| {
-            let places = sections.iter().filter(move |section| section.kind == kind);
-            let tracks = tracks.iter().filter(move |track| track.1 == kind);
-            places.zip(tracks).map(|(section, track)| Binding { mid: section.mid, track: track.0 })
-        });
-        let bindings: Vec<Binding> = bindings.collect();
+        let bindings: Vec<Binding> =
+            places.iter().map(|(at, track)| Binding { mid: sections[*at].mid, track: *track }).collect();
         let id = transport_id(index);
         let track = |mid| bindings.iter().find(|binding| binding.mid == mid).map(|binding| binding.track);
         let bound: Vec<Option<TrackId>> = sections.iter().map(|section| track(section.mid)).collect();

@@ -5,8 +5,9 @@ use std::time::Duration;
 use dataplane::command::Command;
 use dataplane::id::TrackId;
 use dataplane::media::format::MediaKind;
+use harness::frames;
 use harness::replay::{Encoding, ReplayClient, Role};
-use harness::world::{World, client_address};
+use harness::world::{Client, World, client_address};
 
 const FRAME: Duration = Duration::from_millis(33);
 const LADDER: [Encoding; 3] = [
@@ -133,4 +134,47 @@ fn a_viewer_that_is_removed_gets_a_bye_for_what_it_was_shown() {
     assert!(shown.is_some());
     assert_eq!(stage.world.clients[viewer].farewells, Vec::from_iter(shown));
     assert_eq!(stage.world.clients[publisher].farewells.len(), 1, "a publisher too");
+}
+
+/// Found by the sealed world: a burst of retransmissions lay between a keyframe's second packet and its first,
+/// and the second was never sent.
+#[test]
+fn a_keyframe_whose_first_packet_comes_last_is_sent_whole() {
+    let mut stage = Stage::new(6);
+    let publisher = stage.join(&LADDER[..1]);
+    stage.publish(publisher, 1, FRAME * 4);
+    let frames = |stage: &mut Stage, count: usize| -> Vec<Vec<u8>> {
+        (0..count).for_each(|_| stage.world.clients[publisher].send_frame(1));
+        std::iter::from_fn(|| stage.world.clients[publisher].poll_transmit()).collect()
+    };
+    let held = frames(&mut stage, 40);
+    let viewer = stage.join(&[]);
+    stage.world.clients[publisher].want_keyframe();
+    let keyframe = frames(&mut stage, 1);
+    let late = [&keyframe[1..2], &held[..], &keyframe[..1], &keyframe[2..]].concat();
+    stage.world.commands_and_packets(Vec::new(), publisher, &late);
+    stage.world.run_for(FRAME);
+    let received = stage.world.clients[viewer].received();
+    let mut packets: Vec<u8> =
+        received.iter().filter_map(|it| frames::piece(&it.2)).map(|piece| piece.packet).collect();
+    packets.sort_unstable();
+    assert_eq!(packets, [0, 1, 2]);
+}
+
+/// Found by the sealed world: on a bad link keyframes are lost too, and after three of them a viewer had to wait
+/// up to ten seconds for the next, however well its link was by then.
+#[test]
+fn a_viewer_that_reports_loss_gets_more_keyframes_than_one_that_does_not() {
+    let mut stage = Stage::new(7);
+    let publisher = stage.join(&LADDER[..1]);
+    let viewer = stage.join(&[]);
+    stage.publish(publisher, 1, Duration::from_secs(1));
+    let before = stage.world.clients[publisher].keyframe_requests;
+    for _ in 0..5 {
+        stage.world.clients[viewer].send_nack(&[1]);
+        stage.world.clients[viewer].send_pli();
+        stage.publish(publisher, 1, Duration::from_secs(1));
+    }
+    let asked = stage.world.clients[publisher].keyframe_requests - before;
+    assert_eq!(asked, 5, "each of them reached the publisher");
 }

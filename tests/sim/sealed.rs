@@ -282,7 +282,13 @@ fn a_panic_in_one_peers_turn_ends_that_peer_and_disturbs_no_other() {
     assert!(room.world.events.contains(&closed));
     let ends = room.world.events.iter().filter(|event| matches!(event, Event::TransportClosed { .. }));
     assert_eq!(ends.count(), 1);
-    assert_eq!(room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(
+        room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed),
+        1,
+        "and is counted"
+    );
+    let left = room.world.occupancy();
+    assert_eq!((left.peers, left.watches, left.subscribers), (2, 1, 1), "nothing of it is left");
     let client = &room.world.clients[other];
     assert!(client.received.windows(2).all(|pair| pair[1].number == pair[0].number + 1), "nothing is lost");
     assert!(client.received.len() > 100);

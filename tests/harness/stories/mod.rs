@@ -1,5 +1,6 @@
 //! What happens in a world, from a seed: who comes and goes, what they send, what their links do.
 
+pub mod replayed;
 pub mod sealed;
 
 use std::time::Duration;

@@ -19,7 +19,7 @@ use crate::world::{World, client_address, server_address, transport_id};
 
 const FRAME: Duration = Duration::from_millis(33);
 /// Clients of one story, gone ones included.
-const CLIENTS_MAX: usize = 12;
+const CLIENTS_MAX: usize = 16;
 const LIVE_MAX: usize = 7;
 /// How long all links are without fault between two bad times.
 const HEALTH: Duration = Duration::from_secs(3);
@@ -54,7 +54,8 @@ pub fn play(seed: u64, negotiator: &Negotiator, meddler: Option<Meddler>) -> Pla
     Played {
         failure: story.world.violation().map(ToString::to_string),
         lasted: story.world.elapsed(),
-        summary: format!("{} clients, {} looks at pictures", story.actors.len(), story.looks),
+        looks: story.looks,
+        summary: format!("{} clients", story.actors.len()),
         trace: story.world.trace,
     }
 }
@@ -74,10 +75,10 @@ impl Story {
 
     fn play(&mut self) {
         for room in 0..self.rooms.len() {
-            self.join(room, PeerRole::Publisher);
             self.join(room, PeerRole::Subscriber);
         }
         for _ in 0..2 + self.random.below(2) {
+            self.fill_rooms();
             self.fall_ill();
             let bad = Duration::from_millis(1_500 + self.random.below(3_500));
             self.run(bad, true);
@@ -118,6 +119,18 @@ impl Story {
             6 => self.vanish(),
             7..=8 => self.rebind(),
             _ => self.hang_up(),
+        }
+    }
+
+    /// Whoever is missing comes: a room is worth a look if somebody publishes and somebody watches.
+    fn fill_rooms(&mut self) {
+        for room in 0..self.rooms.len() {
+            for role in [PeerRole::Publisher, PeerRole::Subscriber] {
+                let is_fit = |actor: &Actor| actor.is_here && actor.room == room && actor.role == role;
+                if !self.actors.iter().any(is_fit) {
+                    self.join(room, role);
+                }
+            }
         }
     }
 
