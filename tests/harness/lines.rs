@@ -42,6 +42,8 @@ pub type Delivered = HashMap<(usize, u32, u16), Instant>;
 enum Joint {
     /// It is of the same run of the same source.
     Straight,
+    /// It goes on with the source, behind packets that had nothing to show.
+    Closed,
     /// It begins a new run.
     Switch,
 }
@@ -87,8 +89,10 @@ impl Line {
         for (number, carried) in &self.carried {
             if let Some((before, last)) = run.last().copied() {
                 let joint = self.join((before, &last), (*number, carried), may_skip, knows_all)?;
-                if joint == Joint::Switch {
-                    self.check_run(&run, *number, delivered)?;
+                if joint != Joint::Straight {
+                    // Which numbers the closed ones would have had is not known.
+                    let next = if joint == Joint::Switch { *number } else { before + 1 };
+                    self.check_run(&run, next, delivered)?;
                     run.clear();
                 }
             }
@@ -113,7 +117,7 @@ impl Line {
         }
         // Numbers of packets with nothing to show are closed.
         if is_same && may_skip && step.is_some_and(|step| step > n2 - n1) {
-            return Ok(Joint::Switch);
+            return Ok(Joint::Closed);
         }
         let is_key_start = after.piece.is_key && after.piece.packet == 0;
         if is_key_start || (!is_same && !knows_all) {
