@@ -50,6 +50,11 @@ pub const ENCODINGS_PER_TRACK_MAX: usize = 4;
 pub const FORMATS_PER_SECTION_MAX: usize = 48;
 /// SSRCs with an SRTP receive context, per transport. docs/SECURITY.md T4.
 pub const INGRESS_SSRCS_PER_TRANSPORT_MAX: usize = 64;
+/// For how long late packets of an SSRC that another has replaced are not taken for a change back: longer than
+/// any network holds a packet, and its retransmissions.
+pub const SSRC_RETIREMENT: Duration = Duration::from_secs(2);
+/// Replaced SSRCs remembered per transport; the oldest are forgotten.
+pub const RETIRED_SSRCS_MAX: usize = 16;
 /// Verified remote addresses remembered per transport.
 pub const PATHS_PER_TRANSPORT_MAX: usize = 8;
 

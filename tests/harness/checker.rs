@@ -11,7 +11,7 @@ use dataplane::engine::Occupancy;
 use dataplane::id::TrackId;
 use dataplane::limits::{
     CONSENT_TIMEOUT, ENCODINGS_PER_TRACK_MAX, EVENTS_LEN_MAX, INGRESS_SSRCS_PER_TRANSPORT_MAX,
-    NACK_LIST_LEN_MAX, PATHS_PER_TRANSPORT_MAX, TWCC_PENDING_LEN_MAX, VIDEO_CACHE_LEN,
+    NACK_LIST_LEN_MAX, PATHS_PER_TRANSPORT_MAX, REPLAY_WINDOW_LEN, TWCC_PENDING_LEN_MAX, VIDEO_CACHE_LEN,
 };
 use dataplane::wire::rtp::RtpHeader;
 
@@ -167,6 +167,10 @@ impl Checker {
                     let highest = member.highest_in.get(&header.ssrc.0).copied();
                     let index = crate::lines::extend(highest, header.sequence_number);
                     member.highest_in.insert(header.ssrc.0, index.max(highest.unwrap_or(0)));
+                    // What is older than the replay window is refused, as it should be.
+                    if highest.is_some_and(|highest| index + REPLAY_WINDOW_LEN as u64 <= highest + 32) {
+                        return;
+                    }
                     self.delivered.entry((at, header.ssrc.0, header.sequence_number)).or_insert(now);
                 }
             }

@@ -92,6 +92,20 @@ impl ReplayClient {
         }
     }
 
+    /// All video goes on under other SSRCs, from these numbers.
+    pub fn restart(&mut self, number: u16) {
+        self.videos().for_each(|sending| sending.restart(number));
+    }
+
+    /// All video leaves out numbers that it will never send.
+    pub fn jump(&mut self, step: u16) {
+        self.videos().for_each(|sending| sending.jump(step));
+    }
+
+    fn videos(&mut self) -> impl Iterator<Item = &mut Sending> {
+        self.sendings.iter_mut().filter(|sending| sending.kind() == MediaKind::Video)
+    }
+
     /// Lets the next frame of every encoding be a keyframe.
     pub fn want_keyframe(&mut self) {
         self.sendings.iter_mut().for_each(|sending| sending.wants_keyframe = true);

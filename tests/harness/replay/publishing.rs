@@ -120,6 +120,22 @@ impl Sending {
         }
     }
 
+    /// Goes on under another SSRC, from another number, with another picture, as after a restart of its encoder.
+    pub(super) fn restart(&mut self, number: u16) {
+        // Never one that was used before: its numbers would be nonces used twice.
+        self.ssrc = Ssrc(self.ssrc.0 + 0x0010_0000);
+        self.rtx = self.rtx.map(|ssrc| Ssrc(ssrc.0 + 0x0010_0000));
+        self.number = u64::from(number);
+        self.timestamp = self.timestamp.wrapping_add(u32::from(number) * 65_537);
+        self.wants_keyframe = true;
+        self.sent.clear();
+    }
+
+    /// Leaves out numbers that it will never send.
+    pub(super) fn jump(&mut self, step: u16) {
+        self.number += u64::from(step);
+    }
+
     /// What goes out for a NACK, if it is still there.
     pub(super) fn repeat(&mut self, number: u16) -> Option<Vec<u8>> {
         let at = self.sent.iter().position(|sent| sent.number == number)?;

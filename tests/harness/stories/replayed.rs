@@ -47,6 +47,7 @@ struct Actor {
     /// Encodings that it sends of each video.
     encodings: usize,
     rebinds: u8,
+    restarts: u8,
     /// How far its clock is off.
     clock_error: f64,
     /// Since when the shard knows its address.

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use dataplane::command::Command;
 
-use super::Story;
+use super::{Actor, Story};
 use crate::network::Link;
 use crate::world::transport_id;
+
+/// A peer has 64 SSRCs, and three encodings of two tracks with their retransmissions are twelve.
+const RESTARTS_MAX: u8 = 3;
 
 impl Story {
     /// One deed.
     pub(super) fn act(&mut self) {
         let room = self.random.below(self.rooms.len() as u64) as usize;
-        match self.random.below(24) {
+        match self.random.below(26) {
             0..=2 => self.join_viewer(room),
             3..=4 => self.join_publisher(room),
             5 => self.leave(|actor| actor.publishes.is_empty()),
@@ -29,6 +32,8 @@ impl Story {
             19 => self.describe(),
             20 if self.random.chance(0.3) => self.reopen(room),
             21 => self.pad(),
+            24 => self.restart(),
+            25 => self.jump(),
             _ => self.change_link(),
         }
     }
@@ -136,6 +141,21 @@ impl Story {
         for _ in 0..1 + self.random.below(4) {
             self.world.clients[at].send_padding();
         }
+    }
+
+    /// A publisher's encoder restarts: other SSRCs, other numbers.
+    fn restart(&mut self) {
+        let is_fit = |actor: &Actor| !actor.publishes.is_empty() && actor.restarts < RESTARTS_MAX;
+        let Some(at) = self.pick(is_fit) else { return };
+        self.actors[at].restarts += 1;
+        let number = self.random.number() as u16;
+        self.world.clients[at].restart(number);
+    }
+
+    fn jump(&mut self) {
+        let Some(at) = self.pick(|actor| !actor.publishes.is_empty()) else { return };
+        let step = self.choose(&[1, 3, 70, 600, 1_100, 8_000]);
+        self.world.clients[at].jump(step);
     }
 
     fn change_link(&mut self) {
