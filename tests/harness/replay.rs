@@ -17,6 +17,7 @@ use dataplane::transport::Transport;
 use dataplane::wire::rtcp::{RtcpPacket, RtcpWriter, SenderInfo, packets};
 use dataplane::wire::rtp::RtpHeader;
 
+use crate::frames::PACKETS_PER_FRAME;
 use crate::world::{Client, Heard, Published};
 use publishing::Sending;
 use watching::Receiving;
@@ -90,6 +91,14 @@ impl ReplayClient {
         for sending in self.sendings.iter_mut().filter(|it| it.kind() == kind && it.encoding < count) {
             sending.send_frame(&mut self.transmits, &mut self.published);
         }
+    }
+
+    /// As [`ReplayClient::send_frame`] of the first encoding; its packets arrive in `order`.
+    pub fn send_frame_in_order(&mut self, order: [usize; PACKETS_PER_FRAME]) {
+        let before = self.transmits.len();
+        self.send_frame(1);
+        let packets: Vec<Vec<u8>> = self.transmits.drain(before..).collect();
+        self.transmits.extend(order.map(|at| packets[at].clone()));
     }
 
     /// All video goes on under other SSRCs, from these numbers.

@@ -4,6 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
+
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::Event;
 use crate::counters::DropReason;
@@ -130,8 +132,9 @@ impl Engine {
         }
     }
 
-    /// Offers what came before the first packet of a keyframe although it stands behind it. The whole cache is
-    /// searched: a burst of retransmissions, or other encodings, may lie between.
+    /// Offers what came before the first packet of a keyframe although it stands behind it, in the
+    /// publisher's order: a receiver that saw the last packet first would ask for the others. The whole cache
+    /// is searched: a burst of retransmissions, or other encodings, may lie between.
     fn offer_rest(&mut self, track: TrackIndex, first: CacheKey, peer: PeerIndex, watch: u16, now: Instant) {
         let Track { cache, encodings, .. } = &self.tracks[track].track;
         let Some((entry, _)) = cache.get(first) else { return };
@@ -140,13 +143,12 @@ impl Engine {
         if run.is_none_or(|run| run.arrivals.highest() == index) {
             return;
         }
-        let mut early: [Option<CacheKey>; ENTRY_AGE_MAX] = [None; ENTRY_AGE_MAX];
         let newest = cache.newest(usize::MAX);
         let behind = newest.filter(|(_, packet)| packet.source == source && packet.index > index);
-        for (slot, (key, _)) in early.iter_mut().zip(behind) {
-            *slot = Some(key);
-        }
-        for key in early.into_iter().flatten() {
+        let mut early: ArrayVec<(u64, CacheKey), ENTRY_AGE_MAX> =
+            behind.map(|(key, packet)| (packet.index, key)).take(ENTRY_AGE_MAX).collect();
+        early.sort_unstable_by_key(|(index, _)| *index);
+        for (_, key) in early {
             self.offer_guarded(track, key, peer, watch, now);
         }
     }
