@@ -101,6 +101,12 @@ impl ReplayClient {
         self.transmits.extend(order.map(|at| packets[at].clone()));
     }
 
+    /// Retransmissions of the newest `count` packets of the first encoding, as nobody has asked for them.
+    pub fn repeat_newest(&mut self, count: u16) -> Vec<Vec<u8>> {
+        let sending = &mut self.sendings[0];
+        (1..=count).rev().filter_map(|age| sending.repeat(sending.newest().wrapping_sub(age - 1))).collect()
+    }
+
     /// All video goes on under other SSRCs, from these numbers.
     pub fn restart(&mut self, number: u16) {
         self.videos().for_each(|sending| sending.restart(number));

@@ -136,6 +136,11 @@ impl Sending {
         self.number += u64::from(step);
     }
 
+    /// The newest number.
+    pub(super) fn newest(&self) -> u16 {
+        (self.number - 1) as u16
+    }
+
     /// What goes out for a NACK, if it is still there.
     pub(super) fn repeat(&mut self, number: u16) -> Option<Vec<u8>> {
         let at = self.sent.iter().position(|sent| sent.number == number)?;
