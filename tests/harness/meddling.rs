@@ -17,8 +17,10 @@ pub enum Meddling {
     Misdirect,
     /// One packet of media is sent to nobody's address.
     SendToStranger,
-    /// One packet of media leaves again, long after.
+    /// One packet of media leaves again under the next number.
     Repeat,
+    /// No media leaves any more.
+    Silence,
 }
 
 /// Meddles once, with the datagram of media at some place.
@@ -42,6 +44,11 @@ impl Meddler {
     }
 
     pub(crate) fn meddle(&mut self, sent: &mut Vec<(Path, Vec<u8>)>) {
+        if self.is_done() && self.meddling == Meddling::Silence {
+            sent.retain(
+                |(_, bytes)| !matches!(bytes[..], [128..=191, second, ..] if !(192..224).contains(&second)),
+            );
+        }
         let mut place = 0;
         while place < sent.len() && !self.is_done() {
             // Large ones only: what is meddled with is a packet of video, sent as media.
@@ -63,7 +70,7 @@ impl Meddler {
         let Some((path, before)) = self.before.clone() else { return false };
         let is_same_line = path == sent[place].0 && before[8..12] == sent[place].1[8..12];
         match self.meddling {
-            Meddling::LeaveOut => {
+            Meddling::LeaveOut | Meddling::Silence => {
                 sent.remove(place);
             }
             Meddling::Corrupt => {

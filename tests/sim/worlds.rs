@@ -3,8 +3,9 @@
 
 use std::time::Instant;
 
+use dataplane::engine::Occupancy;
 use dataplane::transport::negotiate::Negotiator;
-use harness::checker::Rule;
+use harness::checker::{Checker, Rule};
 use harness::meddling::{Meddler, Meddling};
 use harness::seeds;
 use harness::stories::{replayed, sealed};
@@ -53,12 +54,33 @@ fn the_oracle_sees_what_a_shard_must_not_do() {
         (Meddling::Misdirect, Rule::Conservation, Some(Rule::Conservation)),
         (Meddling::SendToStranger, Rule::Consent, Some(Rule::Consent)),
         (Meddling::Repeat, Rule::Numbers, Some(Rule::Numbers)),
+        (Meddling::Silence, Rule::Picture, Some(Rule::Picture)),
     ];
     for (meddling, in_the_clear, sealed) in cases {
         let meddler = || Some(Meddler::new(meddling, 300));
         check(meddling, Some(in_the_clear), replayed::play(3, meddler()).failure);
         check(meddling, sealed, sealed::play(3, &negotiator, meddler()).failure);
     }
+}
+
+/// The canaries of what no meddling with datagrams brings about.
+#[test]
+fn the_oracle_sees_what_overflows_what_spins_and_what_is_left_behind() {
+    let now = Instant::now();
+    let broken = |look: &dyn Fn(&mut Checker)| {
+        let mut checker = Checker::new(true);
+        look(&mut checker);
+        checker.violation.map(|violation| violation.rule)
+    };
+    let empty = Occupancy::default();
+    let full = Occupancy { outbox_max: 1, ..empty };
+    let left = Occupancy { paths: 1, ..empty };
+    assert_eq!(broken(&|checker| checker.check_turn(&empty, None, now)), None);
+    assert_eq!(broken(&|checker| checker.check_turn(&full, None, now)), Some(Rule::Bounds));
+    let spin = |checker: &mut Checker| (0..20).for_each(|_| checker.check_turn(&empty, Some(now), now));
+    assert_eq!(broken(&spin), Some(Rule::Bounds));
+    assert_eq!(broken(&|checker| checker.check_empty(&empty, 0)), None);
+    assert_eq!(broken(&|checker| checker.check_empty(&left, 0)), Some(Rule::Leak));
 }
 
 #[track_caller]
