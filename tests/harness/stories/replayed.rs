@@ -26,6 +26,8 @@ pub const EVENTS_MIN: usize = 10_000;
 const TICK: Duration = Duration::from_millis(20);
 /// The longest story, in the world's own time.
 const LENGTH_MAX: Duration = Duration::from_secs(120);
+/// How long what was sent before may be under way on a bad link, asked for again included.
+const UNDER_WAY_MAX: Duration = Duration::from_millis(500);
 /// How long all links are without fault between two bad times.
 const HEALTH: Duration = Duration::from_secs(3);
 
@@ -48,6 +50,8 @@ struct Actor {
     encodings: usize,
     rebinds: u8,
     restarts: u8,
+    /// When encodings that have stopped are known to have.
+    settled_at: Option<Instant>,
     /// How far its clock is off.
     clock_error: f64,
     /// Since when the shard knows its address.
@@ -249,5 +253,6 @@ impl Story {
 fn shown_since(actors: &[Actor], track: TrackId, codecs: &[Codec]) -> Option<Instant> {
     let is_shown = |published: &(TrackId, Codec)| published.0 == track && codecs.contains(&published.1);
     let mut publishers = actors.iter().filter(|actor| actor.is_here && actor.publishes.iter().any(is_shown));
-    publishers.next()?.ready_at
+    let publisher = publishers.next()?;
+    publisher.ready_at.max(publisher.settled_at).filter(|_| publisher.ready_at.is_some())
 }

@@ -121,6 +121,7 @@ impl Story {
             watches,
             is_here: joined.is_ok(),
             encodings: 1 + self.random.below(3) as usize,
+            settled_at: None,
             rebinds: 0,
             restarts: 0,
             clock_error: self.random.below(7_200) as f64 - 3_600.0,

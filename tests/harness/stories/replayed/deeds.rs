@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dataplane::command::Command;
+use dataplane::limits::ENCODING_SILENCE_MAX;
 
-use super::{Actor, Story};
+use super::{Actor, Story, UNDER_WAY_MAX};
 use crate::network::Link;
 use crate::world::transport_id;
 
@@ -56,7 +57,9 @@ impl Story {
 
     fn change_encodings(&mut self) {
         let Some(at) = self.pick(|actor| !actor.publishes.is_empty()) else { return };
-        self.actors[at].encodings = 1 + self.random.below(3) as usize;
+        let actor = &mut self.actors[at];
+        actor.encodings = 1 + self.random.below(3) as usize;
+        actor.settled_at = Some(self.world.now + UNDER_WAY_MAX + ENCODING_SILENCE_MAX);
     }
 
     /// A hostile viewer asks for keyframes and repeats that it does not need.
