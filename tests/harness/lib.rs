@@ -14,6 +14,7 @@ pub mod frames;
 mod lines;
 pub mod meddling;
 pub mod network;
+pub mod plain;
 pub mod random;
 pub mod replay;
 pub mod sealed;

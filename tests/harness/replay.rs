@@ -14,6 +14,7 @@ use dataplane::id::Ssrc;
 use dataplane::media::format::MediaKind;
 use dataplane::time::NtpTime;
 use dataplane::transport::Transport;
+use dataplane::transport::description::Description;
 use dataplane::wire::rtcp::{RtcpPacket, RtcpWriter, SenderInfo, packets};
 use dataplane::wire::rtp::RtpHeader;
 
@@ -44,6 +45,10 @@ pub struct ReplayClient {
     stuns: u8,
     /// It does nothing any more by itself.
     pub is_silent: bool,
+    /// RTP packets that arrived, whole.
+    pub packets: Vec<Vec<u8>>,
+    /// Sequence numbers that it was asked to send again.
+    pub asked_for: Vec<u16>,
     /// Keyframes that were asked for.
     pub keyframe_requests: u32,
     /// SSRCs that were said goodbye to.
@@ -70,6 +75,8 @@ impl ReplayClient {
             next_nack: now,
             stuns: 0,
             is_silent: false,
+            packets: Vec::new(),
+            asked_for: Vec::new(),
             keyframe_requests: 0,
             farewells: Vec::new(),
             sender_reports: Vec::new(),
@@ -77,17 +84,30 @@ impl ReplayClient {
         (client, transport)
     }
 
+    /// A client named `index` for which `description` was negotiated, and its transport. What it sends is
+    /// written by the test.
+    pub fn with_description(
+        index: usize,
+        address: SocketAddr,
+        description: Description,
+        now: Instant,
+    ) -> (Self, Box<Transport>) {
+        let (client, _) = Self::new(index, address, &Role::default(), now);
+        let transport = Box::new(Transport::replay(description, &client.ufrag, stun::PASSWORD, now));
+        (client, transport)
+    }
+
     /// Publishes one frame of each of the first `count` encodings of every video section.
     pub fn send_frame(&mut self, count: usize) {
-        self.send(MediaKind::Video, count);
+        self.publish(MediaKind::Video, count);
     }
 
     /// Publishes one packet of every audio section.
     pub fn send_sound(&mut self) {
-        self.send(MediaKind::Audio, 1);
+        self.publish(MediaKind::Audio, 1);
     }
 
-    fn send(&mut self, kind: MediaKind, count: usize) {
+    fn publish(&mut self, kind: MediaKind, count: usize) {
         for sending in self.sendings.iter_mut().filter(|it| it.kind() == kind && it.encoding < count) {
             sending.send_frame(&mut self.transmits, &mut self.published);
         }
@@ -184,8 +204,8 @@ impl ReplayClient {
         }
     }
 
-    /// Sends any bytes.
-    pub fn send_raw(&mut self, bytes: Vec<u8>) {
+    /// Sends a datagram as it is.
+    pub fn send(&mut self, bytes: Vec<u8>) {
         self.transmits.push_back(bytes);
     }
 
@@ -207,6 +227,7 @@ impl ReplayClient {
 
     fn note_media(&mut self, bytes: &[u8], now: Instant) {
         let Ok(header) = RtpHeader::parse(bytes) else { return };
+        self.packets.push(bytes.to_vec());
         let payload = if header.has_padding { &[] } else { &bytes[header.len..] };
         for receiving in &mut self.receivings {
             if let Some((number, payload)) = receiving.take(&header, payload, now) {
@@ -230,6 +251,7 @@ impl ReplayClient {
                     }
                 }
                 RtcpPacket::Nack { media, entries, .. } => {
+                    self.asked_for.extend(entries.clone());
                     for sending in self.sendings.iter_mut().filter(|sending| sending.ssrc == media) {
                         self.transmits.extend(entries.clone().filter_map(|number| sending.repeat(number)));
                     }

@@ -138,6 +138,7 @@ pub(super) fn format(index: usize, codec: Codec) -> Format {
         profile,
         payload_type: PayloadType(payload_type),
         rtx: is_video.then_some(PayloadType(payload_type + 1)),
+        red: None,
         clock_rate_hz: if is_video { 90_000 } else { 48_000 },
         feedback: Feedback { nack: is_video, pli: is_video, ..Feedback::default() },
     }

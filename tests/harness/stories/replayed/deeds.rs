@@ -83,7 +83,7 @@ impl Story {
             let second = if self.random.chance(0.7) { 192 + self.random.below(32) } else { 0 };
             let first = 0x80 | self.random.below(64) as u8;
             let bytes = self.bytes(first, second as u8);
-            self.world.clients[at].send_raw(bytes);
+            self.world.clients[at].send(bytes);
         }
     }
 
