@@ -67,6 +67,11 @@ pub const ENCODINGS_PER_TRACK_MAX: usize = 4;
 pub const FORMATS_PER_SECTION_MAX: usize = 48;
 /// SSRCs with an SRTP receive context, per transport. docs/SECURITY.md T4.
 pub const INGRESS_SSRCS_PER_TRANSPORT_MAX: usize = 64;
+/// For how long late packets of an SSRC that another has replaced are not taken for a change back: longer than
+/// any network holds a packet, and its retransmissions.
+pub const SSRC_RETIREMENT: Duration = Duration::from_secs(2);
+/// Replaced SSRCs remembered per transport; the oldest are forgotten.
+pub const RETIRED_SSRCS_MAX: usize = 16;
 /// Verified remote addresses remembered per transport.
 pub const PATHS_PER_TRANSPORT_MAX: usize = 8;
 
@@ -110,6 +115,11 @@ pub const RTCP_PER_SECOND_MAX: u32 = 200;
 pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 /// Keyframe requests accepted from one subscription within [`KEYFRAME_REQUEST_WINDOW`].
 pub const KEYFRAME_REQUESTS_PER_WINDOW_MAX: u32 = 3;
+/// The same from one that has just reported loss: a keyframe may be lost again, and whose link heals must not
+/// wait for the window to end. Reports can be lies, so this has a bound too.
+pub const KEYFRAME_REQUESTS_ON_LOSS_MAX: u32 = 15;
+/// For how long a reported loss explains keyframe requests.
+pub const LOSS_MEMORY: Duration = Duration::from_secs(3);
 /// Keyframes asked for only to learn the size of an encoding.
 pub const SIZE_REQUESTS_MAX: u8 = 3;
 /// See [`KEYFRAME_REQUESTS_PER_WINDOW_MAX`].
@@ -174,6 +184,7 @@ const _: () = assert!(VIDEO_CACHE_LEN.is_power_of_two() && AUDIO_CACHE_LEN.is_po
 const _: () = assert!(SENT_LOG_LEN.is_power_of_two() && SENT_LOG_LEN <= VIDEO_CACHE_LEN);
 const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN < 1 << 15);
 const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
+const _: () = assert!(KEYFRAME_REQUESTS_PER_WINDOW_MAX <= KEYFRAME_REQUESTS_ON_LOSS_MAX);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
 const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
 const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);

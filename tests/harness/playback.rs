@@ -12,7 +12,7 @@ use dataplane::wire::extension::Elements;
 use dataplane::wire::rtp::{RtpHeader, padding_len};
 
 use crate::capture::Capture;
-use crate::replay::{PASSWORD, STUN_INTERVAL, signed_request};
+use crate::replay::{STUN_INTERVAL, stun};
 use crate::world::{Client, World, client_address};
 
 /// A publisher that plays a capture once, or a viewer.
@@ -58,7 +58,7 @@ impl Client for PlaybackClient {
         if now >= self.next_stun {
             self.next_stun = now + STUN_INTERVAL;
             self.stuns = self.stuns.wrapping_add(1);
-            self.transmits.push_back(signed_request(&self.ufrag, self.stuns));
+            self.transmits.push_back(stun::request(&self.ufrag, self.stuns));
         }
         while self.script.front().is_some_and(|(at, _)| *at <= now) {
             self.transmits.extend(self.script.pop_front().map(|(_, bytes)| bytes));
@@ -130,6 +130,6 @@ fn join(
 ) -> usize {
     let client = PlaybackClient::new(world.clients.len(), script, world.now);
     let description = capture.describe(role).unwrap();
-    let transport = Transport::replay(description, &client.ufrag, PASSWORD, world.now);
+    let transport = Transport::replay(description, &client.ufrag, stun::PASSWORD, world.now);
     world.join(client, Box::new(transport), &[track]).unwrap()
 }

@@ -10,3 +10,4 @@ mod extensions;
 mod replay;
 mod sealed;
 mod strangers;
+mod worlds;
