@@ -1,16 +1,36 @@
 //! What a start prints: where to go, what was found, and what will hurt, each with its remedy.
 #![forbid(unsafe_code)]
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
 
+use dataplane::shard::ShardHandle;
 use dataplane::shard::probe::InterfaceFacts;
+use serde::Serialize;
 
 use crate::config::{Auth, Config, Io, Tls};
+use crate::host::Host;
+use crate::shards::Shards;
 use crate::start::Running;
 
 /// A smaller receive buffer than this loses packets when the thread is late, bytes: at 200 Mbit/s it
 /// holds 80 ms.
 const RECEIVE_BUFFER_BYTES_WANTED: usize = 2 * 1024 * 1024;
+
+/// Something that will hurt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What is wrong, and what it costs.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.\n  Remedy: {}", self.what, self.remedy)
+    }
+}
 
 /// Everything that is printed; the URL in bold on a terminal.
 pub fn text(config: &Config, running: &Running, unknown_variables: &[String], is_terminal: bool) -> String {
@@ -70,15 +90,15 @@ fn describe(interface: &InterfaceFacts) -> String {
     )
 }
 
-fn granted(running: &Running) -> Option<(usize, usize)> {
-    let sockets = || running.shards.iter().flat_map(|shard| shard.sockets());
+fn granted(shards: &Shards) -> Option<(usize, usize)> {
+    let sockets = || shards.iter().flat_map(ShardHandle::sockets);
     let receive = sockets().map(|socket| socket.receive_buffer_bytes).min()?;
     let send = sockets().map(|socket| socket.send_buffer_bytes).min()?;
     Some((receive, send))
 }
 
 fn buffers(running: &Running) -> String {
-    match granted(running) {
+    match granted(&running.shards) {
         Some((receive, send)) => {
             format!("receive {} KiB, send {} KiB per socket", receive / 1024, send / 1024)
         }
@@ -106,65 +126,76 @@ fn access(auth: &Auth) -> String {
     }
 }
 
-/// What will hurt, each with its remedy.
+/// What will hurt, for people at a terminal.
 fn warnings(config: &Config, running: &Running, unknown_variables: &[String]) -> Vec<String> {
-    let mut found: Vec<String> = unknown_variables
+    let unknown = unknown_variables
         .iter()
-        .map(|variable| format!("{variable} is no setting; `sluice config explain` lists them"))
-        .collect();
-    if let Some((receive, _)) = granted(running)
+        .map(|variable| format!("{variable} is no setting; `sluice config explain` lists them"));
+    let found = findings(config, &running.shards, &running.host, &running.candidates);
+    unknown.chain(found.iter().map(Warning::to_string)).collect()
+}
+
+/// What will hurt, each with its remedy.
+pub fn findings(
+    config: &Config,
+    shards: &Shards,
+    host: &Host,
+    candidates: &[Vec<SocketAddr>],
+) -> Vec<Warning> {
+    let mut found = Vec::new();
+    if let Some((receive, _)) = granted(shards)
         && receive < RECEIVE_BUFFER_BYTES_WANTED
     {
-        found.push(format!(
-            "the kernel grants a receive buffer of {} KiB only, so bursts will be lost.\n  \
-             Remedy: sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES_WANTED}",
-            receive / 1024
-        ));
+        found.push(Warning {
+            what: format!(
+                "the kernel grants a receive buffer of {} KiB only, so bursts will be lost",
+                receive / 1024
+            ),
+            remedy: format!("sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES_WANTED}"),
+        });
     }
-    for interface in &running.host.interfaces {
-        found.extend(slow_interface(interface));
+    found.extend(host.interfaces.iter().filter_map(slow_interface));
+    if candidates.iter().any(Vec::is_empty) {
+        found.push(Warning {
+            what: "no address to send media to was found, so no client will connect".to_owned(),
+            remedy: "SLUICE_RTC_ANNOUNCED=<address that clients can reach>".to_owned(),
+        });
     }
-    if running.candidates.iter().any(Vec::is_empty) {
-        found.push(
-            "no address to send media to was found, so no client will connect.\n  \
-             Remedy: SLUICE_RTC_ANNOUNCED=<address that clients can reach>"
-                .to_owned(),
-        );
+    let is_remote = !config.http_listen.ip().is_loopback();
+    if config.tls == Tls::Off && is_remote {
+        found.push(Warning {
+            what: "without HTTPS a browser on another machine opens neither camera nor microphone".to_owned(),
+            remedy: "SLUICE_TLS=self-signed, or a reverse proxy with a certificate".to_owned(),
+        });
     }
-    if config.tls == Tls::Off && !config.http_listen.ip().is_loopback() {
-        found.push(
-            "without HTTPS a browser on another machine opens neither camera nor microphone.\n  \
-             Remedy: SLUICE_TLS=self-signed, or a reverse proxy with a certificate"
-                .to_owned(),
-        );
-    }
-    if config.auth == Auth::Open && !config.http_listen.ip().is_loopback() {
-        found.push(
-            "everyone who can reach this server may publish and watch.\n  \
-             Remedy: SLUICE_AUTH=token:<secret of 16 characters or more>"
-                .to_owned(),
-        );
+    if config.auth == Auth::Open && is_remote {
+        found.push(Warning {
+            what: "everyone who can reach this server may publish and watch".to_owned(),
+            remedy: "SLUICE_AUTH=token:<secret of 16 characters or more>".to_owned(),
+        });
     }
     found
 }
 
-fn slow_interface(interface: &InterfaceFacts) -> Option<String> {
+fn slow_interface(interface: &InterfaceFacts) -> Option<Warning> {
     let has_to_carry = interface.is_up && !interface.is_loopback && !interface.addresses.is_empty();
     if !has_to_carry {
         return None;
     }
     let name = &interface.name;
     if interface.tx_checksum == Some(false) {
-        return Some(format!(
-            "{name} has checksums switched off, and UDP segmentation needs them: sending costs more.\n  \
-             Remedy: ethtool -K {name} tx on"
-        ));
+        return Some(Warning {
+            what: format!(
+                "{name} has checksums switched off, and UDP segmentation needs them: sending costs more"
+            ),
+            remedy: format!("ethtool -K {name} tx on"),
+        });
     }
-    (interface.udp_segmentation == Some(false)).then(|| {
-        format!(
-            "{name} does not cut trains of packets in hardware; the kernel does, which costs a little more.\n  \
-             Remedy: ethtool -K {name} tx-udp-segmentation on, if it can"
-        )
+    (interface.udp_segmentation == Some(false)).then(|| Warning {
+        what: format!(
+            "{name} does not cut trains of packets in hardware; the kernel does, which costs a little more"
+        ),
+        remedy: format!("ethtool -K {name} tx-udp-segmentation on, if it can"),
     })
 }
 
@@ -188,9 +219,9 @@ mod tests {
         assert_eq!(slow_interface(&interface(Some(true), Some(true))), None);
         assert_eq!(slow_interface(&interface(None, None)), None);
         let no_checksum = slow_interface(&interface(Some(true), Some(false)));
-        assert!(no_checksum.is_some_and(|text| text.contains("ethtool -K eth0 tx on")));
+        assert!(no_checksum.is_some_and(|warning| warning.remedy.contains("ethtool -K eth0 tx on")));
         let no_segmentation = slow_interface(&interface(Some(false), Some(true)));
-        assert!(no_segmentation.is_some_and(|text| text.contains("tx-udp-segmentation on")));
+        assert!(no_segmentation.is_some_and(|warning| warning.remedy.contains("tx-udp-segmentation on")));
     }
 
     #[test]

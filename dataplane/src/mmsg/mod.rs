@@ -77,6 +77,9 @@ pub struct Surroundings {
 }
 
 impl Mmsg {
+    /// What this backend is called in settings and figures.
+    pub const NAME: &'static str = "mmsg";
+
     /// Binds one socket for each address, all to one port.
     ///
     /// # Errors

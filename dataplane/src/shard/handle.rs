@@ -87,6 +87,11 @@ impl ShardHandle {
         &self.inner.sockets
     }
 
+    /// How datagrams move: the name of the backend, as settings and metrics have it.
+    pub fn backend_name(&self) -> &'static str {
+        Mmsg::NAME
+    }
+
     /// Puts a command into the mailbox: never waits. The receiver is cancelled if the shard is not running.
     pub fn try_call(&self, command: Command) -> Result<oneshot::Receiver<Reply>, MailboxFull> {
         let (reply, receiver) = oneshot::channel();
