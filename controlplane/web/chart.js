@@ -12,6 +12,9 @@ const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 24;
 const TICKS = 4;
+/** Labels of bars that come closer than this run into each other, and numbers on bars that are narrower. */
+const LABEL_WIDTH = 46;
+const VALUE_WIDTH = 34;
 
 /** The course of one figure, without axes. Decoration: the figure beside it says the same. */
 export class Sparkline {
@@ -45,7 +48,8 @@ export class Sparkline {
 export class LineChart {
   /**
    * @param {HTMLElement} host
-   * @param {{name: string, lengthMax: number, span: string, words: (value: number) => string}} plan
+   * `least` is what the scale reaches at the least.
+   * @param {{name: string, lengthMax: number, span: string, least: number, words: (value: number) => string}} plan
    */
   constructor(host, plan) {
     this.host = host;
@@ -57,16 +61,17 @@ export class LineChart {
 
   /** @param {Line[]} lines */
   draw(lines) {
-    const { name, lengthMax, span, words } = this.plan;
+    const { name, lengthMax, span, least, words } = this.plan;
     const width = Math.max(200, this.host.clientWidth);
-    const ceiling = niceCeiling(Math.max(...lines.flatMap((line) => line.values.map((value) => value ?? 0)), 0));
+    const ceiling = niceCeiling(Math.max(...lines.flatMap((line) => line.values.map((value) => value ?? 0)), least));
     const inner = { width: width - LEFT - RIGHT, height: LINES_HEIGHT - TOP - BOTTOM };
     const y = (/** @type {number} */ value) => TOP + inner.height * (1 - value / ceiling);
     const parts = [];
     for (let tick = 0; tick <= TICKS; tick += 1) {
       const value = (ceiling * tick) / TICKS;
       parts.push(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
-      parts.push(svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, words(value)));
+      // A scale has round numbers, and no need for their last digits.
+      parts.push(svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, words(value).replace(/\.0+(?=\s|$)/, "")));
     }
     parts.push(svg("text", { x: LEFT, y: LINES_HEIGHT - 5 }, span));
     parts.push(svg("text", { x: width - RIGHT, y: LINES_HEIGHT - 5, "text-anchor": "end" }, "now"));
@@ -116,6 +121,7 @@ export class BarChart {
     if (highest === 0) return;
     const width = Math.max(200, this.host.clientWidth);
     const place = width / bars.length;
+    const every = Math.ceil(LABEL_WIDTH / place);
     const room = BARS_HEIGHT - BOTTOM - TOP - 14;
     /** @type {SVGElement[]} */
     const parts = bars.flatMap(({ label, value, text }, index) => {
@@ -125,8 +131,8 @@ export class BarChart {
       const middle = index * place + place / 2;
       return [
         svg("rect", { class: "bar-fill", x, y: top, width: place * 0.76, height: Math.max(height, value > 0 ? 1.5 : 0), rx: 3 }),
-        svg("text", { x: middle, y: BARS_HEIGHT - 6, "text-anchor": "middle" }, label),
-        ...(value > 0 ? [svg("text", { class: "value", x: middle, y: top - 5, "text-anchor": "middle" }, text)] : []),
+        ...(index % every === 0 ? [svg("text", { x: middle, y: BARS_HEIGHT - 6, "text-anchor": "middle" }, label)] : []),
+        ...(value > 0 && place > VALUE_WIDTH ? [svg("text", { class: "value", x: middle, y: top - 5, "text-anchor": "middle" }, text)] : []),
       ];
     });
     parts.push(svg("line", { class: "axis", x1: 0, x2: width, y1: BARS_HEIGHT - BOTTOM, y2: BARS_HEIGHT - BOTTOM }));
@@ -157,10 +163,9 @@ function path(points) {
   return d;
 }
 
-/** The next number above `value` that divides well. @param {number} value */
+/** The next number from `value` on that divides well. @param {number} value */
 function niceCeiling(value) {
-  if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 4, 6, 8, 10].find((factor) => factor * power >= value) ?? 10;
+  const step = [1, 2, 4, 6, 8, 10].find((factor) => factor * power >= value * 0.999) ?? 10;
   return step * power;
 }

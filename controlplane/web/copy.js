@@ -26,9 +26,10 @@ export function copyField(label, text, hint) {
  * @param {string} text
  * @param {string} name for screen readers
  * @param {() => void} [select] makes copying by hand easy where the browser forbids it here
+ * @param {string} [shown]
  */
-export function copyButton(text, name, select) {
-  const said = element("span", { textContent: "Copy" });
+export function copyButton(text, name, select, shown = "Copy") {
+  const said = element("span", { textContent: shown });
   const button = element("button", { type: "button", className: "copy-button", ariaLabel: name }, icon("copy"), said);
   const announced = element("span", { className: "visually-hidden", role: "status" });
   button.addEventListener("click", async () => {
@@ -38,7 +39,7 @@ export function copyButton(text, name, select) {
     announced.textContent = isCopied ? "Copied" : "Press Control and C to copy";
     setIcon(button, isCopied ? "check" : "copy");
     setTimeout(() => {
-      said.textContent = "Copy";
+      said.textContent = shown;
       announced.textContent = "";
       setIcon(button, "copy");
     }, SAID_MS);

@@ -24,7 +24,7 @@ export function advise(error) {
 
 /** What a session's own problem, told by the server after it was accepted, means. @param {import("./api.js").ProblemView} problem @returns {Advice} */
 export function adviseSession(problem) {
-  return { title: problem.title || "The server cannot send this to you", detail: problem.detail, checks: codecChecks(problem) };
+  return { title: problem.title || "The server cannot send this to you", detail: sentence(problem.detail), checks: codecChecks(problem) };
 }
 
 /** Why there is no camera here at all, or null. @returns {Advice | null} */
@@ -95,13 +95,18 @@ function refused(problem) {
   if (problem.status === 401) {
     return {
       title: hasToken() ? "Wrong access token" : "Access token needed",
-      detail: problem.detail,
+      detail: hasToken() ? "The token of this tab is not that of the server." : "This server is for those who have its token.",
       checks: ["Ask whoever runs the server for the token: it is a part of SLUICE_AUTH."],
     };
   }
   const known = CODES[problem.code];
-  if (known) return { title: known.title, detail: problem.detail, checks: known.checks };
-  return { title: problem.title || "The server refused", detail: problem.detail, checks: codecChecks(problem) };
+  if (known) return { title: known.title, detail: sentence(problem.detail), checks: known.checks };
+  return { title: problem.title || "The server refused", detail: sentence(problem.detail), checks: codecChecks(problem) };
+}
+
+/** What the server writes as a part of one, as a sentence. @param {string} text */
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
 /** @param {{code: string, detail: string}} problem */

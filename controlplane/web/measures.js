@@ -57,10 +57,10 @@ const CODEC = {
 /** @type {(means: string) => Measure} */
 const frames = (means) => ({
   key: "fps",
-  label: "Frames per second",
+  label: "Frame rate",
   means,
   good: "24 and more for people; a screen that does not change needs few.",
-  reading: (value) => [String(Math.round(value)), ""],
+  reading: (value) => [String(Math.round(value)), "fps"],
   grade: highIsGood(23, 14),
 });
 
@@ -79,10 +79,10 @@ export const OF_VIEWERS = [
   frames("Pictures that were decoded in the last second."),
   {
     key: "freezesPerMinute",
-    label: "Freezes, last minute",
+    label: "Freezes",
     means: "Times in the last minute that the picture stood still for noticeably longer than its frame rate explains.",
     good: "none.",
-    reading: amount,
+    reading: (value) => [amount(value)[0], "/min"],
     grade: lowIsGood(0, 2),
   },
   {
@@ -119,7 +119,7 @@ export const OF_PUBLISHERS = [
   frames("Pictures that were encoded in the last second, of the largest size."),
   {
     key: "encodeSeconds",
-    label: "Encoding a frame",
+    label: "Encode time",
     means: "Time that this machine takes to compress one picture, over the last second.",
     good: "up to 15 ms: at 30 frames per second there are 33.",
     reading: milliseconds,

@@ -79,9 +79,7 @@ async function prepare() {
   const isUsable = !cameraProblem;
   showState();
   if (isUsable) {
-    await openCamera();
-    await openMicrophone();
-    await listDevices();
+    await openDevices();
     navigator.mediaDevices.addEventListener("devicechange", listDevices);
     if (asked.get("start") === "1") goLive();
   }
@@ -117,6 +115,12 @@ function showCodecHint() {
     AV1: "Viewers whose browser lacks it are told so.",
   });
   setText(byId("codec-hint", HTMLElement), hints[codec] ?? "");
+}
+
+async function openDevices() {
+  await openCamera();
+  await openMicrophone();
+  await listDevices();
 }
 
 async function openCamera() {
@@ -309,7 +313,8 @@ function showProblem() {
     const actions = session.tryAgainAt ? [{ label: "Try now", run: () => running.tryNow() }] : [];
     showNotice(advise(session.error), { tryAgainAt: session.tryAgainAt, actions });
   } else {
-    showNotice(cameraProblem ?? microphoneProblem);
+    const problem = cameraProblem ?? microphoneProblem;
+    showNotice(problem, { actions: problem && navigator.mediaDevices ? [{ label: "Try again", run: openDevices }] : [] });
   }
 }
 
@@ -333,7 +338,7 @@ async function showStats() {
   const [read, live] = await Promise.all([stats.readPublisher(connection), api.room(room).catch(() => null)]);
   const sent = read.streams.filter((stream) => stream.bitrateBps > 0).sort(byPlace);
   const best = sent.find((stream) => stream.kind === "video");
-  const codecs = [...new Set(sent.map((stream) => stream.codec))].filter(Boolean);
+  const codecs = [...new Set([best?.codec, ...sent.map((stream) => stream.codec)])].filter(Boolean);
   figures.show({ ...read, fps: best?.fps, encodeSeconds: best?.encodeSeconds, size: best ? size(best.width, best.height) : null, codec: codecs.join(", "), path: null, streams: null });
   setText(byId("path", HTMLElement), read.path);
   setText(byId("viewers", HTMLElement), live ? count(live.subscribers, "viewer", "viewers") : "");

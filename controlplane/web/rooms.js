@@ -87,7 +87,7 @@ function makeItem(room) {
       { className: "row" },
       element("a", { className: "button primary", href: `/watch/${path}`, textContent: "Watch", ariaLabel: `Watch ${room}` }),
       element("a", { className: "button", href: `/publish/${path}`, textContent: "Publish", ariaLabel: `Publish to ${room}` }),
-      copyButton(watchUrl(room), `Copy the link to watch ${room}`),
+      copyButton(watchUrl(room), `Copy link to watch ${room}`, undefined, "Link"),
     ),
   );
   shown.set(room, item);

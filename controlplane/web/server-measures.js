@@ -1,13 +1,16 @@
 // What the status page shows of a server, in words, and what is good.
 
-import { amount, bitrate, duration, percent } from "./dom.js";
+import { NOTHING, amount, bitrate, duration, percent } from "./dom.js";
 import { lowIsGood } from "./figures.js";
+
+/** @param {number | null} value @returns {import("./dom.js").Reading} */
+const perSecond = (value) => (value === null ? NOTHING : [amount(value)[0], "/s"]);
 
 /** @type {import("./figures.js").Measure[]} */
 export const OF_SERVERS = [
   {
     key: "load",
-    label: "Load of the busiest shard",
+    label: "Busiest shard",
     means: "CPU time of the busiest shard's thread, as a share of one core. A room lives on one shard, so one busy shard is enough to hurt.",
     good: "below 60 %. Above 85 % latency grows; then packets are lost.",
     reading: percent,
@@ -15,15 +18,15 @@ export const OF_SERVERS = [
   },
   {
     key: "outPerSecond",
-    label: "Packets out, per second",
+    label: "Packets out",
     means: "Datagrams that were handed to the kernel, those of repairs and reports included.",
-    reading: amount,
+    reading: perSecond,
   },
   {
     key: "inPerSecond",
-    label: "Packets in, per second",
+    label: "Packets in",
     means: "Datagrams that arrived, whatever became of them.",
-    reading: amount,
+    reading: perSecond,
   },
   {
     key: "forwardedBps",
@@ -40,14 +43,14 @@ export const OF_SERVERS = [
   },
   {
     key: "train",
-    label: "Mean train length",
-    means: "Datagrams that leave in one send. A send costs the kernel about the same however many it carries.",
+    label: "Train length",
+    means: "Mean number of datagrams that leave in one send. A send costs the kernel about the same however many it carries.",
     good: "longer. It grows by itself with the bitrate of pictures; sound alone makes trains of 1.",
     reading: amount,
   },
   {
     key: "p50",
-    label: "Latency, median",
+    label: "Latency, p50",
     means: "From the moment that the kernel received a packet to the end of the send that carried it, for half of the packets, over 5 s.",
     good: "below 0.5 ms.",
     reading: duration,
@@ -63,9 +66,9 @@ export const OF_SERVERS = [
   },
   {
     key: "dropsPerSecond",
-    label: "Drops, per second",
+    label: "Drops",
     means: "Packets that ended here, for whatever reason. Simulcast drops the sizes that nobody gets, which is healthy: the table below tells the reasons apart.",
-    reading: amount,
+    reading: perSecond,
   },
   {
     key: "sessions",

@@ -2,6 +2,9 @@
 
 /** What browsers report differs; a field that is missing is undefined. @typedef {Record<string, any>} Entry */
 
+/** As people write them. @type {Record<string, string>} */
+const CODEC_NAMES = { opus: "Opus", H264: "H.264", H265: "H.265", red: "RED" };
+
 /** Freezes are counted over the last so many readings, one a second. */
 const FREEZE_READINGS = 60;
 
@@ -123,7 +126,8 @@ class Report {
 
   /** @param {Entry} stream @returns {string} */
   codec(stream) {
-    return this.stats.get(stream.codecId)?.mimeType?.split("/")[1] ?? "";
+    const name = this.stats.get(stream.codecId)?.mimeType?.split("/")[1] ?? "";
+    return CODEC_NAMES[name] ?? name;
   }
 
   pair() {

@@ -97,7 +97,7 @@ export function showWarnings(status) {
   if (list.children.length === status.warnings.length) return;
   list.replaceChildren(
     ...status.warnings.map(({ what, remedy }) =>
-      element("li", {}, element("strong", { textContent: `${what.charAt(0).toUpperCase()}${what.slice(1)}.` }), " Remedy: ", element("code", { textContent: remedy })),
+      element("li", {}, element("strong", { textContent: `${what}.` }), " Remedy: ", element("code", { textContent: remedy })),
     ),
   );
 }

@@ -31,8 +31,8 @@ const figures = new Figures(byId("now", HTMLElement), OF_SERVERS);
 const pauseButton = byId("pause", HTMLButtonElement);
 const rate = (/** @type {number} */ value) => words(amount(value));
 const seconds = (/** @type {number} */ value) => words(duration(value));
-const packetChart = new LineChart(byId("packets-chart", HTMLElement), { name: "Packets per second", lengthMax: SAMPLES_MAX, span: "2 min ago", words: rate });
-const latencyChart = new LineChart(byId("latency-chart", HTMLElement), { name: "Forwarding latency", lengthMax: SAMPLES_MAX, span: "2 min ago", words: seconds });
+const packetChart = new LineChart(byId("packets-chart", HTMLElement), { name: "Packets per second", lengthMax: SAMPLES_MAX, span: "2 min ago", least: 4, words: rate });
+const latencyChart = new LineChart(byId("latency-chart", HTMLElement), { name: "Forwarding latency", lengthMax: SAMPLES_MAX, span: "2 min ago", least: 0.001, words: seconds });
 const trainChart = new BarChart(byId("trains-chart", HTMLElement), { name: "Share of packets by train length", empty: "Nothing was sent in the last 10 s." });
 const spreadChart = new BarChart(byId("spread-chart", HTMLElement), { name: "Share of packets by latency", empty: "Nothing was forwarded in the last 10 s." });
 const series = { in: new Series(SAMPLES_MAX), out: new Series(SAMPLES_MAX), p50: new Series(SAMPLES_MAX), p99: new Series(SAMPLES_MAX) };
@@ -189,7 +189,7 @@ function drawSpread() {
   spreadChart.draw(
     Array.from({ length }, (_, index) => {
       const value = octaves.get(from + index) ?? 0;
-      return { label: `≤ ${shortDuration((bounds[0] * 2 ** (from + index)) / 1e9)}`, value, text: share(value, all) };
+      return { label: `${shortDuration((bounds[0] * 2 ** (from + index)) / 1e9)}`, value, text: share(value, all) };
     }),
   );
 }

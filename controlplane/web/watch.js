@@ -236,7 +236,9 @@ async function readFigures() {
   return read;
 }
 
-function readRoom() {
+/** Only while connected: the room of somebody who is not let in may not exist. */
+async function readRoom() {
+  if (session?.state !== "connected") return null;
   return api.room(room).catch(() => null);
 }
 

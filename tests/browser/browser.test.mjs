@@ -7,6 +7,7 @@ import { startBrowser } from "./chromium.mjs";
 import { mediaTests } from "./media.mjs";
 import { pageTests } from "./pages.mjs";
 import { ARTIFACTS, startServer } from "./server.mjs";
+import { stateTests } from "./states.mjs";
 
 const world = {};
 
@@ -23,3 +24,4 @@ after(async () => {
 
 mediaTests(world);
 pageTests(world);
+stateTests(world);

@@ -46,6 +46,7 @@ export async function openPage(browser, url, { viewport = { width: 1280, height:
   const page = await context.newPage();
   page.errors = [];
   page.on("pageerror", (error) => page.errors.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && page.errors.push(message.text()));
   await page.addInitScript(listConnections);
   for (const script of scripts) await page.addInitScript(script);
   await page.goto(url, { waitUntil: "domcontentloaded" });
