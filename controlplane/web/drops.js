@@ -23,7 +23,7 @@ export const REASONS = {
   unbound_ssrc: { means: "A stream that cannot be matched to a track yet: a few at each start.", isNormal: true },
   unknown_payload_type: { means: "A format that was not agreed on." },
   malformed_payload: { means: "Padding or a repeat that does not fit into its packet." },
-  duplicate: { means: "A packet that the server has already, mostly one that was repaired twice.", isNormal: true },
+  duplicate: { means: "A packet that the server has already: repaired twice, or sent again by a browser to probe its link.", isNormal: true },
   padding_only: { means: "Nothing but padding, with which a browser probes its link.", isNormal: true },
   awaiting_keyframe: { means: "A viewer waits for the next whole picture before it can begin.", isNormal: true },
   other_encoding: { means: "Another size of the same camera is forwarded: simulcast costs one of these for each other size.", isNormal: true },

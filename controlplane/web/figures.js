@@ -31,15 +31,16 @@ export class Figures {
     list.replaceChildren(...this.#tiles.map(({ tile }) => tile));
   }
 
-  /** @param {Record<string, Value>} values */
-  show(values) {
+  /** @param {Record<string, Value>} values @param {string[]} [ungraded] keys of what is neither good nor bad this time */
+  show(values, ungraded = []) {
     for (const { measure, tile, value, unit, grade, spark, series } of this.#tiles) {
       const given = values[measure.key];
       const isThere = given !== null && given !== undefined && given !== "";
       const [number, name] = isThere ? measure.reading(given) : NOTHING;
       setText(value, number);
       setText(unit, name);
-      const verdict = isThere && typeof given === "number" ? (measure.grade?.(given) ?? null) : null;
+      const isGraded = isThere && !ungraded.includes(measure.key);
+      const verdict = isGraded && typeof given === "number" ? (measure.grade?.(given) ?? null) : null;
       tile.dataset.grade = verdict ?? "";
       setText(grade, verdict ?? "");
       series.push(typeof given === "number" ? given : null);

@@ -15,13 +15,15 @@ import { meter } from "./meter.js";
 import { showNotice } from "./notice.js";
 import { StatsMeter } from "./stats.js";
 import { askForToken } from "./token.js";
-import { WhipSession, canSend } from "./whip.js";
+import { SLOTS, WhipSession, canSend } from "./whip.js";
 
 /** @typedef {import("./whip.js").Slot} Slot */
 
 const STATS_MS = 1_000;
 const CHOICES = ["resolution", "codec", "prefer"];
 const SWITCHES = ["simulcast", "voice"];
+/** What stands in the table for each slot. @type {Record<Slot, string>} */
+const SLOT_NAMES = { microphone: "Microphone", camera: "Camera", screenSound: "Screen sound", screen: "Screen" };
 /** After so long without a sound the page asks whether it is the right microphone. */
 const SILENT_MS = 6_000;
 /** Below this the meter shows nothing that somebody said. */
@@ -357,7 +359,8 @@ function byPlace(one, other) {
 function row(stream) {
   const isVideo = stream.kind === "video";
   const held = stream.limitation && stream.limitation !== "none" ? stream.limitation : "–";
-  const name = isVideo ? `Picture${stream.rid ? ` ${stream.rid}` : ""}` : "Sound";
+  const slot = SLOT_NAMES[SLOTS[Number(stream.mid)]] ?? stream.kind;
+  const name = stream.rid ? `${slot} ${stream.rid}` : slot;
   const cells = [
     stream.codec,
     isVideo ? size(stream.width, stream.height) : "–",

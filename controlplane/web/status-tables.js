@@ -55,7 +55,9 @@ export function showDrops(status, before) {
     .map((name) => {
       const { means, isNormal } = reasonOf(name);
       const perSecond = (now[name] - (then[name] ?? 0)) / seconds;
-      return [name.replaceAll("_", " "), words(amount(perSecond)), words(amount(now[name])), isNormal ? `Normal. ${means}` : means];
+      /** @type {Cell[]} */
+      const cells = [[name.replaceAll("_", " "), isNormal ? `Normal. ${means}` : means], words(amount(perSecond)), words(amount(now[name]))];
+      return cells;
     });
   byId("drops-empty", HTMLElement).hidden = rows.length > 0;
   byId("drops-region", HTMLElement).hidden = rows.length === 0;
@@ -107,7 +109,9 @@ function ports(shard) {
   return [...new Set(shard.sockets.map(({ address }) => address.slice(address.lastIndexOf(":") + 1)))].join(", ");
 }
 
-/** @param {HTMLTableElement} table @param {string[][]} rows */
+/** A text, or a text with what explains it below. @typedef {string | [string, string]} Cell */
+
+/** @param {HTMLTableElement} table @param {Cell[][]} rows */
 function fill(table, rows) {
   const body = table.tBodies[0];
   while (body.rows.length > rows.length) body.deleteRow(-1);
@@ -115,7 +119,14 @@ function fill(table, rows) {
     const [, ...rest] = rows[0];
     body.append(element("tr", {}, element("th", { scope: "row" }), ...rest.map(() => element("td"))));
   }
-  rows.forEach((cells, index) => cells.forEach((text, place) => setText(body.rows[index].cells[place], text)));
+  rows.forEach((cells, index) => cells.forEach((cell, place) => fillCell(body.rows[index].cells[place], cell)));
+}
+
+/** @param {HTMLElement} place @param {Cell} cell */
+function fillCell(place, cell) {
+  if (typeof cell === "string") return setText(place, cell);
+  if (place.children.length !== 2) place.replaceChildren(element("span"), element("small"));
+  cell.forEach((text, index) => setText(place.children[index], text));
 }
 
 /** @param {HTMLElement} list @param {[string, string][]} pairs */

@@ -303,6 +303,8 @@ function showFigures(read) {
   setText(byId("path", HTMLElement), read?.path ?? "");
   if (!read || !isFlowing) return;
   const main = picture ?? voice;
+  // A screen that stands still has few frames, and that is well.
+  const isScreen = picture !== undefined && picture.trackId === tracks.video[1]?.id;
   figures.show({
     bitrateBps: read.bitrateBps,
     rttSeconds: read.rttSeconds,
@@ -313,5 +315,5 @@ function showFigures(read) {
     bufferSeconds: main?.bufferSeconds,
     size: picture?.width ? size(picture.width, picture.height) : null,
     codec: [picture?.codec, voice?.codec].filter(Boolean).join(", "),
-  });
+  }, isScreen ? ["fps"] : []);
 }

@@ -106,6 +106,16 @@ async fn the_status_names_neither_rooms_nor_sessions() {
     server.stop().await;
 }
 
+// H9
+#[tokio::test]
+async fn other_web_sites_do_not_read_the_status() {
+    let server = Server::new().await;
+    let ask = |path: &str| server.request("GET", path).header("origin", "https://elsewhere.example").send();
+    assert!(!ask("/api/status").await.unwrap().headers().contains_key("access-control-allow-origin"));
+    assert!(ask("/api/rooms").await.unwrap().headers().contains_key("access-control-allow-origin"));
+    server.stop().await;
+}
+
 // H14
 #[tokio::test]
 async fn off_loopback_the_status_is_for_those_with_the_token_or_on_the_machine() {

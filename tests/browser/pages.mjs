@@ -52,7 +52,7 @@ export function pageTests(world) {
   });
 
   test("every page can be used by keyboard, and shows where one is", { timeout: 60_000 }, async () => {
-    for (const path of ["/", "/publish/keys", "/watch/keys", "/status"]) {
+    const check = async (path) => {
       const page = await open(path);
       try {
         await pause(800);
@@ -65,7 +65,8 @@ export function pageTests(world) {
       } finally {
         await closePage(page);
       }
-    }
+    };
+    await Promise.all(["/", "/publish/keys", "/watch/keys", "/status"].map(check));
   });
 
   test("a page that is not accessible, or not reached by keyboard, is found", { timeout: 30_000 }, async () => {

@@ -38,7 +38,7 @@ export function stateTests(world) {
   test("a wrong token is asked for again, on every page", { timeout: 60_000 }, async () => {
     const server = await startServer({ SLUICE_AUTH: `token:${TOKEN}` });
     try {
-      for (const path of ["/", "/watch/a", "/status"]) {
+      const check = async (path) => {
         const page = await openPage(world.browser, `${server.url}${path}?token=wrong`);
         try {
           await page.locator("dialog").waitFor({ state: "visible", timeout: 10_000 });
@@ -54,7 +54,8 @@ export function stateTests(world) {
         } finally {
           await closePage(page);
         }
-      }
+      };
+      await Promise.all(["/", "/watch/a", "/status"].map(check));
     } finally {
       await server.stop();
     }

@@ -148,9 +148,7 @@ impl Service {
             warnings: surroundings.warnings.clone(),
             latency_bounds_ns: &LATENCY_BOUNDS_NS,
             shards: shards
-                .map(|(shard, stalls_total)| {
-                    shard_view(shard, stalled.contains(&shard.id()), stalls_total)
-                })
+                .map(|(shard, stalls_total)| shard_view(shard, stalled.contains(&shard.id()), stalls_total))
                 .collect(),
         }
     }
