@@ -126,6 +126,14 @@ impl ReplayClient {
         }
     }
 
+    /// As [`ReplayClient::send_frame`] of the first encoding; its packets arrive in `order`.
+    pub fn send_frame_in_order(&mut self, order: [usize; PACKETS_PER_FRAME]) {
+        let before = self.transmits.len();
+        self.send_frame(1);
+        let packets: Vec<Vec<u8>> = self.transmits.drain(before..).collect();
+        self.transmits.extend(order.map(|at| packets[at].clone()));
+    }
+
     /// The widths of the pictures that arrived, in order, without repeats.
     pub fn widths(&self) -> Vec<u16> {
         let width = |payload: &[u8]| frames::counter(payload).map(|counter| (counter >> 16) as u16);
