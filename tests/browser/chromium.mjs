@@ -62,6 +62,11 @@ export async function closePage(page) {
   await page.context().close();
 }
 
+/** Closes a page that has no session to say goodbye to. */
+export async function dropPage(page) {
+  if (!page.isClosed()) await page.context().close();
+}
+
 /** Resolves with the first truthy value of `probe()`; rejects, saying `what`, after `ms`. */
 export async function until(what, ms, probe) {
   const deadline = Date.now() + ms;

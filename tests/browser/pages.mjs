@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { assertAccessible, tabThrough } from "./accessibility.mjs";
-import { closePage, inboundVideo, openPage, pause, until } from "./chromium.mjs";
+import { closePage, dropPage, inboundVideo, openPage, pause, until } from "./chromium.mjs";
 import { ARTIFACTS } from "./server.mjs";
 import { script } from "./web.mjs";
 
@@ -63,7 +63,7 @@ export function pageTests(world) {
         await page.keyboard.press("Escape");
         await page.locator("dialog").waitFor({ state: "detached", timeout: 3_000 });
       } finally {
-        await closePage(page);
+        await dropPage(page);
       }
     };
     await Promise.all(["/", "/publish/keys", "/watch/keys", "/status"].map(check));
@@ -80,7 +80,7 @@ export function pageTests(world) {
       await assert.rejects(assertAccessible(page, "canary"), /button-name/);
       assert.match((await tabThrough(page)).join(), /unreachable is not reached/);
     } finally {
-      await closePage(page);
+      await dropPage(page);
     }
   });
 
@@ -101,7 +101,7 @@ export function pageTests(world) {
       assert.equal(await rooms.locator("#room").inputValue(), "a?m");
       assert.equal(await rooms.locator("dialog").count(), 0);
     } finally {
-      await Promise.all([publisher, rooms].map(closePage));
+      await Promise.all([publisher, rooms].map(dropPage));
     }
   });
 
@@ -115,7 +115,7 @@ export function pageTests(world) {
       assert.equal(await about.getAttribute("aria-expanded"), "true");
       assert.match(await page.locator("#now-load").innerText(), /share of one core[^]*Good: below 60/);
     } finally {
-      await closePage(page);
+      await dropPage(page);
     }
   });
 
@@ -159,7 +159,7 @@ export function pageTests(world) {
       await until("it says so", 3_000, async () => /Copied/.test(await page.locator("#links").innerText()));
       assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${world.server.url}/whip/links`);
     } finally {
-      await closePage(page);
+      await dropPage(page);
     }
   });
 
@@ -176,7 +176,7 @@ export function pageTests(world) {
       assert.equal(await page.locator("#start").isDisabled(), true);
       await page.screenshot({ path: join(ARTIFACTS, "publish-denied.png") });
     } finally {
-      await closePage(page);
+      await dropPage(page);
     }
   });
 

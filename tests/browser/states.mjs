@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { assertAccessible } from "./accessibility.mjs";
-import { closePage, openPage, until } from "./chromium.mjs";
+import { closePage, dropPage, openPage, until } from "./chromium.mjs";
 import { startServer } from "./server.mjs";
 
 const TOKEN = "0123456789abcdef";
@@ -22,7 +22,7 @@ export function stateTests(world) {
       assert.equal(await page.locator("#share").isEnabled(), true);
       await assertAccessible(page, "no device");
     } finally {
-      await closePage(page);
+      await dropPage(page);
     }
   });
 
@@ -31,7 +31,7 @@ export function stateTests(world) {
     try {
       assert.match(await page.locator("#notice").innerText(), /needs HTTPS[^]*SLUICE_TLS/);
     } finally {
-      await closePage(page);
+      await dropPage(page);
     }
   });
 
@@ -52,7 +52,7 @@ export function stateTests(world) {
           await page.keyboard.press("Enter");
           await page.locator("#notice").waitFor({ state: "hidden", timeout: 10_000 });
         } finally {
-          await closePage(page);
+          await dropPage(page);
         }
       };
       await Promise.all(["/", "/watch/a", "/status"].map(check));
@@ -105,7 +105,7 @@ export function stateTests(world) {
       await until("the status is live", 5_000, async () => /Live/.test(await status.locator("#badge").innerText()));
       await until("the viewer is back", 15_000, async () => /gone/.test(await rooms.locator("#rooms").innerText()));
     } finally {
-      await Promise.all(pages.map(closePage));
+      await Promise.all(pages.map(dropPage));
       await server.stop();
     }
   });
