@@ -30,7 +30,7 @@
  * @property {number} subscribers
  * @property {number} cpus
  * @property {{name: string, addresses: string[], is_loopback: boolean, is_up: boolean, udp_segmentation: boolean | null, tx_checksum: boolean | null}[]} interfaces
- * @property {{what: string, remedy: string}[]} warnings
+ * @property {{check: string, verdict: string, found: string, wanted?: string, remedy?: string}[]} warnings
  * @property {number[]} latency_bounds_ns
  * @property {Shard[]} shards
  */

@@ -98,9 +98,10 @@ export function showWarnings(status) {
   list.hidden = status.warnings.length === 0;
   if (list.children.length === status.warnings.length) return;
   list.replaceChildren(
-    ...status.warnings.map(({ what, remedy }) =>
-      element("li", {}, element("strong", { textContent: `${what}.` }), " Remedy: ", element("code", { textContent: remedy })),
-    ),
+    ...status.warnings.map(({ check, found, remedy }) => {
+      const mended = remedy ? [" Remedy: ", element("code", { textContent: remedy })] : [];
+      return element("li", {}, element("strong", { textContent: `${check}:` }), ` ${found}.`, ...mended);
+    }),
   );
 }
 

@@ -16,9 +16,9 @@ use dataplane::shard::ShardHandle;
 use serde::Serialize;
 
 use super::Service;
+use crate::doctor::finding::Finding;
 use crate::host::Host;
 use crate::metrics::COUNTERS;
-use crate::report::Warning;
 
 /// The upper bound of the first bucket of latency, nanoseconds: shards count nothing shorter.
 const LATENCY_NS_FIRST: f64 = 1_000.0;
@@ -41,7 +41,7 @@ pub struct Surroundings {
     /// What was found on this machine.
     pub host: Host,
     /// What will hurt.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<Finding>,
 }
 
 /// The whole answer.
@@ -64,7 +64,7 @@ pub struct StatusView {
     /// The interfaces of the machine.
     pub interfaces: Vec<InterfaceView>,
     /// What will hurt, as the start said it.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<Finding>,
     /// Upper bounds of `latency_counts`, nanoseconds.
     pub latency_bounds_ns: &'static [u64],
     /// The shards, in the order of their ids.
