@@ -29,6 +29,7 @@ export const REASONS = {
   other_encoding: { means: "Another size of the same camera is forwarded: simulcast costs one of these for each other size.", isNormal: true },
   too_late: { means: "Older than what a viewer can still use." },
   codec_not_negotiated: { means: "A viewer's browser cannot decode what is published. Choose VP8 or H.264." },
+  redundant: { means: "Sound recovered from redundancy (RED), for a viewer that gets the redundancy itself.", isNormal: true },
   outbox_full: { means: "More packets for one viewer in one turn than there is place for." },
   too_much_rtcp: { means: "A client sends more feedback than is read." },
   send_buffer_full: { means: "The kernel had no room to send: raise net.core.wmem_max, or the network is too slow for the load." },
