@@ -137,9 +137,10 @@ impl Exposition {
 struct State(Arc<Service>);
 
 /// Name, help and how to read it, of every counter of a shard that has no further label.
-type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
+pub type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
-const COUNTERS: [Row; 20] = [
+/// Every counter of a shard that has no further label.
+pub const COUNTERS: [Row; 20] = [
     ("packets_received", "Datagrams received", |c| &c.packets_received_total),
     ("received_bytes", "Bytes of UDP payload received", |c| &c.bytes_received_total),
     ("packets_forwarded", "RTP packets forwarded to subscribers", |c| &c.packets_forwarded_total),

@@ -24,9 +24,10 @@ use crate::metrics::{Exposition, Metrics};
 use crate::service::Service;
 use crate::service::candidates::candidates;
 use crate::service::rooms::Policy;
+use crate::service::status::Surroundings;
 use crate::shards::{Plan, ShardStartError, Shards, StartShard};
 use crate::tls::{Reloading, TlsError, identity};
-use crate::{events, host};
+use crate::{events, host, report};
 
 /// Why the server cannot start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 ///
 /// Those of [`start`].
 pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Running, StartError> {
+    let started = Instant::now();
     let host = host::look().map_err(StartError::Host)?;
     let identity = identity(&config, &host.addresses())?;
     let certificate = identity.as_ref().map(|identity| Arc::new(Reloading::new(identity)));
@@ -140,6 +142,11 @@ pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Runni
         auth: config.auth.clone(),
         origins: config.cors_origins.clone(),
         rate: Arc::clone(&rate),
+        surroundings: Arc::new(Surroundings {
+            started,
+            host: host.clone(),
+            warnings: report::findings(&config, &shards, &host, &candidates),
+        }),
     };
     let listeners = match listen(&config, app, certificate.as_deref()) {
         Ok(listeners) => listeners,

@@ -8,6 +8,7 @@ import { codecTests } from "./codecs.mjs";
 import { mediaTests } from "./media.mjs";
 import { pageTests } from "./pages.mjs";
 import { ARTIFACTS, startOnMmsg, startOnUring } from "./server.mjs";
+import { stateTests } from "./states.mjs";
 
 const world = {};
 
@@ -26,3 +27,4 @@ after(async () => {
 mediaTests(world);
 codecTests(world);
 pageTests(world);
+stateTests(world);
