@@ -1,23 +1,31 @@
 //! Bodies of the fuzz targets: each is a plain function over bytes that no one has vouched for.
 //!
-//! A target fails by panicking. Beyond that each asserts what its parser promises about positions and
-//! counts. The inputs under `corpus/<target>/` are replayed by `cargo test`, on stable Rust.
+//! A target fails by panicking. Each asserts what its parser promises: what is read stays within bounds,
+//! what is written reads back, and where a naive reading of the format is cheap, both agree. The inputs
+//! under `corpus/<target>/` and `findings/<target>/` are replayed by `cargo test`, on stable Rust; the
+//! binaries in `fuzz_targets/` hand the bodies to libFuzzer, and `fuzz/run` drives them.
 #![forbid(unsafe_code)]
 
-use dataplane::limits::{
-    DATAGRAM_SIZE_BYTES_MAX, NACK_ENTRIES_PER_PACKET_MAX, RTCP_PACKETS_PER_COMPOUND_MAX,
-    TWCC_STATUSES_READ_MAX,
-};
-use dataplane::wire::extension::{self, Elements};
-use dataplane::wire::rtcp::{self, RtcpPacket};
-use dataplane::wire::rtp::{self, RtpHeader};
-use dataplane::wire::twcc::TransportFeedback;
-use dataplane::wire::vp8::{self, Descriptor, Rewrite};
+mod canary;
+mod codecs;
+mod engine;
+mod rtcp;
+mod signalling;
+mod srtp;
+mod wire;
 
-/// One fuzz target: the name of its corpus, and its body.
+pub use canary::canary;
+pub use codecs::{av1, h264, vp8, vp9};
+pub use engine::engine;
+pub use rtcp::{rtcp, twcc};
+pub use signalling::{sdpfrag, whip_offer};
+pub use srtp::srtp;
+pub use wire::{classify, extension, rtp, stun};
+
+/// One fuzz target: the name of its corpus and of its binary, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target.
+/// Every target but the [`canary`], which has to fail.
 pub const TARGETS: &[Target] = &[
     ("classify", classify),
     ("stun", stun),
@@ -29,119 +37,8 @@ pub const TARGETS: &[Target] = &[
     ("vp9", vp9),
     ("h264", h264),
     ("av1", av1),
+    ("srtp", srtp),
+    ("whip_offer", whip_offer),
+    ("sdpfrag", sdpfrag),
+    ("engine", engine),
 ];
-
-/// Protocols of one port: what is too large is refused.
-pub fn classify(bytes: &[u8]) {
-    let protocol = dataplane::wire::classify::classify(bytes);
-    assert!(protocol.is_err() || (1..=DATAGRAM_SIZE_BYTES_MAX).contains(&bytes.len()));
-}
-
-/// STUN binding requests: a username fragment is never empty.
-pub fn stun(bytes: &[u8]) {
-    if let Ok(ufrag) = dataplane::wire::stun::local_ufrag(bytes) {
-        assert!(!ufrag.is_empty() && !ufrag.contains(':'));
-    }
-}
-
-/// RTP headers and padding: positions stay within the packet.
-pub fn rtp(bytes: &[u8]) {
-    let Ok(header) = RtpHeader::parse(bytes) else {
-        return;
-    };
-    let payload = &bytes[header.len..];
-    if let Ok(len) = rtp::padding_len(payload) {
-        assert!((1..=payload.len()).contains(&len));
-    }
-    if let Some((profile, elements)) = header.extension {
-        read_elements(profile, &bytes[elements]);
-    }
-}
-
-/// Header extension elements, in both forms.
-pub fn extension(bytes: &[u8]) {
-    read_elements(extension::ONE_BYTE_PROFILE, bytes);
-    read_elements(extension::TWO_BYTE_PROFILE, bytes);
-}
-
-fn read_elements(profile: u16, block: &[u8]) {
-    let read: usize = Elements::new(profile, block).map(|(_, data)| 1 + data.len()).sum();
-    assert!(read <= block.len());
-}
-
-/// RTCP compounds: every iterator ends within its bound.
-pub fn rtcp(bytes: &[u8]) {
-    let mut count = 0;
-    for packet in rtcp::packets(bytes).into_iter().flatten() {
-        count += 1;
-        match packet {
-            RtcpPacket::SenderReport { blocks, .. } | RtcpPacket::ReceiverReport { blocks, .. } => {
-                assert!(blocks.count() <= 31);
-            }
-            RtcpPacket::Bye(ssrcs) => assert!(ssrcs.count() <= 31),
-            RtcpPacket::Remb { ssrcs, .. } => assert!(ssrcs.count() <= 255),
-            RtcpPacket::Nack { entries, .. } => assert!(entries.count() <= 17 * NACK_ENTRIES_PER_PACKET_MAX),
-            RtcpPacket::Fir(entries) => assert!(8 * entries.count() <= bytes.len()),
-            RtcpPacket::TransportFeedback(feedback) => read_statuses(&feedback),
-            RtcpPacket::SourceDescription
-            | RtcpPacket::Pli { .. }
-            | RtcpPacket::ReferenceTime { .. }
-            | RtcpPacket::Unknown => {}
-        }
-    }
-    assert!(count <= RTCP_PACKETS_PER_COMPOUND_MAX);
-}
-
-/// Transport-wide feedback: the bytes are what stands behind the SSRCs, cut to whole words.
-pub fn twcc(bytes: &[u8]) {
-    let words = (bytes.len() / 4).min(DATAGRAM_SIZE_BYTES_MAX / 4);
-    let mut packet = vec![0x8f, 205];
-    packet.extend((words as u16 + 2).to_be_bytes());
-    packet.extend([0; 8]);
-    packet.extend(&bytes[..4 * words]);
-    rtcp(&packet);
-}
-
-fn read_statuses(feedback: &TransportFeedback) {
-    let statuses = feedback.statuses();
-    let first = statuses.clone().next().map(|(sequence_number, _)| sequence_number);
-    assert_eq!(first, Some(feedback.base));
-    let count = statuses.count();
-    assert!(count == usize::from(feedback.count) && count <= TWCC_STATUSES_READ_MAX);
-}
-
-/// VP8 payload descriptors: a rewritten one reads as it was written.
-pub fn vp8(bytes: &[u8]) {
-    let Ok(descriptor) = Descriptor::parse(bytes) else {
-        return;
-    };
-    let values = Rewrite { picture_id: 0x1234, tl0_picture_index: 7, key_index: 3 };
-    let mut out = [0; 16];
-    let len = vp8::rewrite(bytes, &descriptor, &values, &mut out);
-    assert!((1..=descriptor.len + vp8::REWRITE_GROWTH_BYTES_MAX).contains(&len));
-    let rewritten = [&out[..len], &bytes[descriptor.len..]].concat();
-    let again = Descriptor::parse(&rewritten).expect("a rewritten descriptor parses");
-    assert_eq!(
-        again.picture_id.map(|id| (id.value, id.is_long)),
-        descriptor.picture_id.map(|_| (0x1234, true))
-    );
-    assert_eq!((again.len, again.temporal, again.size), (len, descriptor.temporal, descriptor.size));
-}
-
-/// VP9 payloads.
-pub fn vp9(bytes: &[u8]) {
-    let seen = dataplane::wire::vp9::inspect(bytes);
-    assert!(seen.is_frame_start || !seen.is_keyframe_start);
-}
-
-/// H.264 payloads.
-pub fn h264(bytes: &[u8]) {
-    let seen = dataplane::wire::h264::inspect(bytes);
-    assert!(seen.is_keyframe_start || seen.size.is_none());
-}
-
-/// AV1 payloads.
-pub fn av1(bytes: &[u8]) {
-    let seen = dataplane::wire::av1::inspect(bytes);
-    assert!(!seen.is_keyframe_start || bytes.first().is_some_and(|aggregation| aggregation & 0x88 == 0x08));
-}
