@@ -1,13 +1,14 @@
 //! RTCP compounds, and transport-wide feedback both ways.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Unstructured};
 use dataplane::congestion::twcc_log::TwccLog;
 use dataplane::id::Ssrc;
 use dataplane::limits::{
-    DATAGRAM_SIZE_BYTES_MAX, NACK_ENTRIES_PER_PACKET_MAX, RTCP_PACKETS_PER_COMPOUND_MAX,
-    RTCP_SIZE_BYTES_MAX, TWCC_PENDING_LEN_MAX, TWCC_STATUSES_READ_MAX,
+    DATAGRAM_SIZE_BYTES_MAX, NACK_ENTRIES_PER_PACKET_MAX, RTCP_PACKETS_PER_COMPOUND_MAX, RTCP_SIZE_BYTES_MAX,
+    TWCC_PENDING_LEN_MAX, TWCC_STATUSES_READ_MAX,
 };
 use dataplane::wire::rtcp::{ReportBlock, RtcpPacket, RtcpWriter, packets};
 use dataplane::wire::twcc::{TICK_US, TransportFeedback};
@@ -35,25 +36,32 @@ fn check(packet: &RtcpPacket<'_>, len: usize) {
         RtcpPacket::SenderReport { ssrc, info, blocks } => {
             let expected: Vec<ReportBlock> = blocks.clone().collect();
             assert!(expected.len() <= 31);
-            rewrite(|writer| writer.sender_report(*ssrc, info, &expected), |again| {
-                let RtcpPacket::SenderReport { ssrc: s, info: i, blocks } = again else { return false };
-                (s, i) == (*ssrc, *info) && blocks.eq(expected.iter().copied())
-            });
+            rewrite(
+                |writer| writer.sender_report(*ssrc, info, &expected),
+                |again| {
+                    let RtcpPacket::SenderReport { ssrc: s, info: i, blocks } = again else { return false };
+                    (s, i) == (*ssrc, *info) && blocks.eq(expected.iter().copied())
+                },
+            );
         }
         RtcpPacket::ReceiverReport { ssrc, blocks } => {
             let expected: Vec<ReportBlock> = blocks.clone().collect();
             assert!(expected.len() <= 31);
-            rewrite(|writer| writer.receiver_report(*ssrc, &expected), |again| {
-                let RtcpPacket::ReceiverReport { ssrc: s, blocks } = again else { return false };
-                s == *ssrc && blocks.eq(expected.iter().copied())
-            });
+            rewrite(
+                |writer| writer.receiver_report(*ssrc, &expected),
+                |again| {
+                    let RtcpPacket::ReceiverReport { ssrc: s, blocks } = again else { return false };
+                    s == *ssrc && blocks.eq(expected.iter().copied())
+                },
+            );
         }
         RtcpPacket::Bye(ssrcs) => {
             let expected: Vec<Ssrc> = ssrcs.clone().collect();
             assert!(expected.len() <= 31);
-            rewrite(|writer| writer.bye(&expected), |again| {
-                matches!(again, RtcpPacket::Bye(ssrcs) if ssrcs.clone().eq(expected.iter().copied()))
-            });
+            rewrite(
+                |writer| writer.bye(&expected),
+                |again| matches!(again, RtcpPacket::Bye(ssrcs) if ssrcs.clone().eq(expected.iter().copied())),
+            );
         }
         RtcpPacket::Nack { media, entries } => check_nack(*media, entries.clone().collect()),
         RtcpPacket::Pli { media } => {
@@ -65,9 +73,10 @@ fn check(packet: &RtcpPacket<'_>, len: usize) {
         RtcpPacket::Fir(entries) => {
             assert!(8 * entries.clone().count() <= len);
             for (media, number) in entries.clone() {
-                rewrite(|writer| writer.fir(SENDER, media, number), |again| {
-                    matches!(again, RtcpPacket::Fir(entries) if entries.clone().eq([(media, number)]))
-                });
+                rewrite(
+                    |writer| writer.fir(SENDER, media, number),
+                    |again| matches!(again, RtcpPacket::Fir(entries) if entries.clone().eq([(media, number)])),
+                );
             }
         }
         RtcpPacket::Remb { bitrate_bps, ssrcs } => check_remb(*bitrate_bps, ssrcs.clone().collect()),
@@ -77,10 +86,7 @@ fn check(packet: &RtcpPacket<'_>, len: usize) {
 }
 
 /// What `write` writes is one packet that `is_same`.
-fn rewrite(
-    write: impl FnOnce(&mut RtcpWriter<'_>) -> bool,
-    is_same: impl FnOnce(RtcpPacket<'_>) -> bool,
-) {
+fn rewrite(write: impl FnOnce(&mut RtcpWriter<'_>) -> bool, is_same: impl FnOnce(RtcpPacket<'_>) -> bool) {
     let mut out = [0xff; 2048];
     let mut writer = RtcpWriter::new(&mut out);
     assert!(write(&mut writer), "what was read can be written");
@@ -98,21 +104,27 @@ fn check_nack(media: Ssrc, mut numbers: Vec<u16>) {
     if numbers.is_empty() {
         return;
     }
-    rewrite(|writer| writer.nack(SENDER, media, &numbers), |again| {
-        let RtcpPacket::Nack { media: m, entries } = again else { return false };
-        let read: Vec<u16> = entries.collect();
-        // Entries that went around the wrap are two when sorted, so the last one may be cut off.
-        m == media && numbers.starts_with(&read) && read.len() + NUMBERS_PER_ENTRY >= numbers.len()
-    });
+    rewrite(
+        |writer| writer.nack(SENDER, media, &numbers),
+        |again| {
+            let RtcpPacket::Nack { media: m, entries } = again else { return false };
+            let read: Vec<u16> = entries.collect();
+            // Entries that went around the wrap are two when sorted, so the last one may be cut off.
+            m == media && numbers.starts_with(&read) && read.len() + NUMBERS_PER_ENTRY >= numbers.len()
+        },
+    );
 }
 
 /// Eighteen significant bits come back; a bitrate beyond 64 bits was capped.
 fn check_remb(bitrate_bps: u64, expected: Vec<Ssrc>) {
     assert!(expected.len() <= 255);
-    rewrite(|writer| writer.remb(SENDER, bitrate_bps, &expected), |again| {
-        let RtcpPacket::Remb { bitrate_bps: b, ssrcs } = again else { return false };
-        (b == bitrate_bps || bitrate_bps == u64::MAX) && ssrcs.eq(expected.iter().copied())
-    });
+    rewrite(
+        |writer| writer.remb(SENDER, bitrate_bps, &expected),
+        |again| {
+            let RtcpPacket::Remb { bitrate_bps: b, ssrcs } = again else { return false };
+            (b == bitrate_bps || bitrate_bps == u64::MAX) && ssrcs.eq(expected.iter().copied())
+        },
+    );
 }
 
 /// Transport-wide feedback: the first byte chooses between reading the rest as what stands behind the SSRCs,
@@ -201,10 +213,10 @@ fn drain(log: &mut TwccLog, model: &mut Model, epoch: Instant) {
     panic!("feedback never ends");
 }
 
-/// What arrived and is not reported yet: number and time, in order of arrival.
+/// What arrived and is not reported yet, by number.
 #[derive(Debug, Default)]
 struct Model {
-    pending: Vec<(i64, Duration)>,
+    pending: BTreeMap<i64, Duration>,
     now: Duration,
     first: Option<Duration>,
     noted: usize,
@@ -215,25 +227,22 @@ impl Model {
     fn note(&mut self, number: i64) {
         self.noted += 1;
         self.first.get_or_insert(self.now);
-        if self.pending.iter().any(|pending| pending.0 == number) {
+        if self.pending.contains_key(&number) {
             return;
         }
         if self.pending.len() == TWCC_PENDING_LEN_MAX {
-            let oldest = (0..self.pending.len()).min_by_key(|at| self.pending[*at].0);
-            self.pending.remove(oldest.expect("a full list is not empty"));
+            self.pending.pop_first();
         }
-        self.pending.push((number, self.now));
+        self.pending.insert(number, self.now);
     }
 
+    /// What is reported are the lowest numbers, in their order.
     fn check(&mut self, feedback: &TransportFeedback) {
         let first = self.first.expect("what is reported was noted");
         for (sequence_number, ticks) in feedback.statuses() {
             let Some(ticks) = ticks else { continue };
-            // Numbers more than one cycle apart may wait at once; the lowest is reported first.
-            let is_meant = |at: &usize| self.pending[*at].0 as u16 == sequence_number;
-            let at = (0..self.pending.len()).filter(is_meant).min_by_key(|at| self.pending[*at].0);
-            let at = at.unwrap_or_else(|| panic!("{sequence_number} did not arrive"));
-            let (_, arrived) = self.pending.remove(at);
+            let (number, arrived) = self.pending.pop_first().expect("what is reported waited");
+            assert_eq!(number as u16, sequence_number);
             let expected = ((arrived - first).as_micros() / u128::from(TICK_US)) as i64;
             assert_eq!(ticks.rem_euclid(TICKS_MODULUS), expected.rem_euclid(TICKS_MODULUS));
         }

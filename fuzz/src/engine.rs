@@ -1,3 +1,0 @@
-//! stub
-/// stub
-pub fn engine(_bytes: &[u8]) {}
