@@ -119,6 +119,9 @@ impl World {
     }
 
     fn take(&mut self, step: &Step<'_>) {
+        if std::env::var_os("SLUICE_FUZZ_STEPS").is_some() {
+            eprintln!("{step:?}");
+        }
         match *step {
             Step::AddTrack { track: at, is_video } => self.add_track(track(at), is_video),
             Step::RemoveTrack { track: at } => self.remove_track(track(at)),
@@ -181,15 +184,16 @@ impl World {
 
     /// A new transport in a free slot; in one that is taken, its id a second time.
     fn join(&mut self, at: usize, shape: Shape, tracks: [u8; 2]) {
-        let is_taken = self.peers[at].as_ref().is_some_and(|peer| !peer.is_closing);
-        if self.peers[at].is_some() && !is_taken {
+        let taken = self.peers[at].as_ref().map(|peer| peer.id);
+        let is_taken = taken.is_some();
+        if let Some(id) = taken
+            && !self.is_there(id)
+        {
+            // It is being closed, which the engine has not said yet.
             return;
         }
         self.generation += 1;
-        let id = match &self.peers[at] {
-            Some(peer) => peer.id,
-            None => TransportId(self.generation),
-        };
+        let id = taken.unwrap_or(TransportId(self.generation));
         let (peer, transport) = Peer::new(id, self.generation as u32, shape, self.now);
         let sections = transport.description().sections.iter();
         let bindings: Vec<Binding> = sections
@@ -211,19 +215,30 @@ impl World {
     }
 
     fn leave(&mut self, at: usize) {
-        let Some(peer) = &mut self.peers[at] else { return };
-        let (id, was_closing) = (peer.id, std::mem::replace(&mut peer.is_closing, true));
+        let Some(id) = self.peers[at].as_ref().map(|peer| peer.id) else { return };
+        let is_there = self.is_there(id);
         let reply = self.command(Command::RemoveTransport { id });
-        assert!(matches!(reply, Reply::Done) || was_closing || !self.ledger.is_present(id), "{reply:?}");
+        assert_eq!(matches!(reply, Reply::Done), is_there, "{reply:?}");
+        assert!(!self.is_there(id), "who leaves is not there any more");
+    }
+
+    /// Whether the engine knows a transport that is not being closed.
+    fn is_there(&mut self, id: TransportId) -> bool {
+        match self.command(Command::DescribeTransport { id }) {
+            Reply::Transport(report) => {
+                // What has not been said yet may have happened.
+                assert!(report.is_connected || !self.ledger.is_connected(id), "{id:?} is connected");
+                true
+            }
+            _ => false,
+        }
     }
 
     fn describe(&mut self, at: usize, track: TrackId) {
         let described = self.command(Command::DescribeTrack { track });
         assert_eq!(matches!(described, Reply::Track(_)), self.tracks.contains_key(&track), "{described:?}");
-        let Some(peer) = &self.peers[at] else { return };
-        let (id, is_connected) = (peer.id, self.ledger.is_connected(peer.id));
-        if let Reply::Transport(report) = self.command(Command::DescribeTransport { id }) {
-            assert!(is_connected || !report.is_connected || !self.ledger.has_news_of(id));
+        if let Some(id) = self.peers[at].as_ref().map(|peer| peer.id) {
+            self.is_there(id);
         }
     }
 

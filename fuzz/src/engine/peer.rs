@@ -28,7 +28,6 @@ const ENCODINGS_MAX: usize = 4;
 
 pub(super) struct Peer {
     pub(super) id: TransportId,
-    pub(super) is_closing: bool,
     pub(super) sections: Vec<Section>,
     ufrag: String,
     number: u32,
@@ -45,7 +44,6 @@ impl Peer {
         let description = description(number, shape);
         let peer = Self {
             id,
-            is_closing: false,
             sections: description.sections.clone(),
             ufrag: ufrag.clone(),
             number,

@@ -285,7 +285,8 @@ fn of_formats_that_mean_the_same_the_first_is_answered() {
 
 #[test]
 fn a_format_has_one_payload_type_in_all_sections() {
-    let video = &FFMPEG[FFMPEG.find("m=video").unwrap()..].replace("106", "107").replace("a=mid:1", "a=mid:2");
+    let video =
+        &FFMPEG[FFMPEG.find("m=video").unwrap()..].replace("106", "107").replace("a=mid:1", "a=mid:2");
     let offer = format!("{FFMPEG}{video}").replace("BUNDLE 0 1", "BUNDLE 0 1 2");
     let error = answer(&offer, PeerRole::Publisher).unwrap_err().to_string();
     assert!(error.contains("H264 has payload type 106 in section 1 and 107 in section 2"), "{error}");
