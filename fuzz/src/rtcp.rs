@@ -17,6 +17,8 @@ use dataplane::wire::twcc::{TICK_US, TransportFeedback};
 const NUMBERS_PER_ENTRY: usize = 17;
 const SENDER: Ssrc = Ssrc(0x5e4d_e001);
 const MEDIA: Ssrc = Ssrc(0x3ed1_a001);
+/// Enough to overflow a log.
+const ARRIVALS_MAX: usize = TWCC_PENDING_LEN_MAX + 512;
 /// Statuses wrap with the 24 bits of the reference time, each of 256 ticks.
 const TICKS_MODULUS: i64 = 1 << 32;
 
@@ -158,14 +160,15 @@ fn read_statuses(feedback: &TransportFeedback) {
     assert!(count == usize::from(feedback.count) && count <= TWCC_STATUSES_READ_MAX);
 }
 
-/// A run of arrivals: `count` packets, each `step` numbers and `wait_us` behind the one before; the first is
-/// `jump` numbers from the highest so far.
+/// A run of arrivals: `count` packets, each `step` numbers and `gap_us` behind the one before; the first comes
+/// after `pause_us`, and is `jump` numbers from the highest so far.
 #[derive(Debug, Arbitrary)]
 struct Burst {
     jump: i8,
     step: u8,
     count: u8,
-    wait_us: u32,
+    pause_us: u32,
+    gap_us: u16,
     is_reported_after: bool,
 }
 
@@ -177,11 +180,12 @@ fn report(input: &mut Unstructured<'_>) {
     let mut highest: i64 = i64::from(u16::arbitrary(input).unwrap_or_default());
     while let Ok(burst) = Burst::arbitrary(input)
         && !input.is_empty()
-        && model.noted < 4 * TWCC_PENDING_LEN_MAX
+        && model.noted < ARRIVALS_MAX
     {
         let mut number = highest + i64::from(burst.jump);
+        model.now += Duration::from_micros(u64::from(burst.pause_us));
         for _ in 0..burst.count {
-            model.now += Duration::from_micros(u64::from(burst.wait_us % 20_000_000));
+            model.now += Duration::from_micros(u64::from(burst.gap_us));
             log.note(number as u16, MEDIA, epoch + model.now);
             model.note(number);
             highest = highest.max(number);

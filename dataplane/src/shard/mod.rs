@@ -11,9 +11,14 @@ pub mod clock;
 mod handle;
 mod mailbox;
 mod shared;
+mod sync;
 pub mod turn;
 mod worker;
 
+#[cfg(test)]
+mod mailbox_tests;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 
