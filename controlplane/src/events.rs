@@ -12,7 +12,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::api::rate::RateLimit;
 use crate::limits::{HOUSEKEEPING_INTERVAL, WATCH_INTERVAL};
+use crate::metrics::Metrics;
 use crate::service::Service;
+use crate::systemd::Manager;
+use crate::tls::{Certificate, Reloading, TlsError};
 
 /// What a shard calls when an event waits, and what the pump waits for.
 pub fn doorbell() -> (Wake, Arc<Notify>) {
@@ -42,6 +45,46 @@ pub async fn watch(service: Arc<Service>) {
     loop {
         ticks.tick().await;
         service.look_at_shards();
+    }
+}
+
+/// Takes changed certificates into use. Runs until it is aborted.
+pub async fn keep_certificate(reloading: Arc<Reloading>, metrics: Arc<Metrics>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let files = Arc::clone(&reloading);
+        if let Ok(Some(outcome)) = tokio::task::spawn_blocking(move || files.reload_if_changed()).await {
+            say_reload(&outcome, &metrics);
+        }
+    }
+}
+
+/// Tells the service manager, as often as it wants, that the process does its work: that this runtime
+/// answers and a shard runs. Runs until it is aborted; ends at once if nobody wants to know.
+pub async fn feed_watchdog(service: Arc<Service>, manager: Arc<Manager>) {
+    let Some(interval) = manager.watchdog_interval() else { return };
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        if service.is_alive() {
+            manager.alive();
+        }
+    }
+}
+
+/// Says what came of reading a certificate again.
+pub fn say_reload(outcome: &Result<Certificate, TlsError>, metrics: &Metrics) {
+    match outcome {
+        Ok(certificate) => {
+            metrics.certificate_ends(certificate.not_after);
+            tracing::info!(sha256 = certificate.fingerprint, "a new certificate is in use");
+        }
+        Err(error) => {
+            let remedy = error.remedy();
+            tracing::error!(remedy, "the new certificate cannot be used, the old one stays in use: {error}");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! What this machine is: its cores and its interfaces.
+//! What this machine is: its cores, its interfaces, and how many descriptors it gives.
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::net::IpAddr;
 
 use dataplane::shard::affinity::allowed_cpus;
+use dataplane::shard::machine::{self, Limit};
 use dataplane::shard::probe::{InterfaceFacts, interfaces};
 
 /// What was found.
@@ -14,15 +15,18 @@ pub struct Host {
     pub cpus: Vec<usize>,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceFacts>,
+    /// How many descriptors the process may have, if the kernel tells.
+    pub descriptors: Option<Limit>,
 }
 
-/// Looks.
+/// Looks, and raises the limit of descriptors as far as the process may.
 ///
 /// # Errors
 ///
 /// If the kernel does not tell.
 pub fn look() -> io::Result<Host> {
-    Ok(Host { cpus: allowed_cpus()?, interfaces: interfaces()? })
+    let descriptors = machine::raise_descriptor_limit().or_else(|_| machine::descriptor_limit()).ok();
+    Ok(Host { cpus: allowed_cpus()?, interfaces: interfaces()?, descriptors })
 }
 
 impl Host {

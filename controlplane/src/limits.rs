@@ -41,9 +41,11 @@ pub const CALL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often empty rooms, forgotten rate buckets and stalled shards are looked for.
 pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the turns of the shards are looked at. docs/SECURITY.md P3.
-pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// A turn that lasts longer than this is a stall; a healthy one takes well below a millisecond.
-pub const STALLED_AFTER_TURN: Duration = Duration::from_millis(250);
+pub const STALLED_AFTER_TURN: Duration = Duration::from_millis(200);
+/// Time from the beginning of a stall to its report, while the watch itself gets CPU.
+pub const STALL_REPORTED_WITHIN: Duration = Duration::from_millis(250);
 /// Unanswered probes in a row after which a shard counts as stalled.
 pub const STALLED_AFTER_PROBES: u32 = 3;
 
@@ -51,6 +53,8 @@ pub const STALLED_AFTER_PROBES: u32 = 3;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the body of a request.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a client may take nothing of its answer. docs/SECURITY.md H5.
+pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of the head of one request that are buffered.
@@ -60,6 +64,10 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Connections of the process.
 pub const CONNECTIONS_MAX: usize = 4096;
 
+/// Time that a stop takes at most.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+/// How often a long stop says what it waits for.
+pub const SHUTDOWN_WORD_INTERVAL: Duration = Duration::from_millis(500);
 /// Time that open requests get when the server stops.
 pub const SHUTDOWN_REQUESTS: Duration = Duration::from_secs(1);
 /// Time that sessions get to say goodbye when the server stops.
@@ -68,5 +76,9 @@ pub const SHUTDOWN_SESSIONS: Duration = Duration::from_secs(2);
 pub const SHUTDOWN_SHARDS: Duration = Duration::from_secs(1);
 
 const _: () = assert!(
-    SHUTDOWN_REQUESTS.as_millis() + SHUTDOWN_SESSIONS.as_millis() + SHUTDOWN_SHARDS.as_millis() < 5_000
+    STALLED_AFTER_TURN.as_millis() + 2 * WATCH_INTERVAL.as_millis() <= STALL_REPORTED_WITHIN.as_millis()
+);
+const _: () = assert!(
+    SHUTDOWN_REQUESTS.as_millis() + SHUTDOWN_SESSIONS.as_millis() + SHUTDOWN_SHARDS.as_millis()
+        < SHUTDOWN_MAX.as_millis()
 );

@@ -7,19 +7,21 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::{Sleep, sleep};
 
 use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT,
+    ANSWER_STALL_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT,
+    TLS_HANDSHAKE_TIMEOUT,
 };
 use crate::service::rate_key;
 
@@ -39,7 +41,7 @@ pub struct Serving {
 /// # Errors
 ///
 /// If the address cannot be bound.
-pub fn serve(address: SocketAddr, router: Router, tls: Option<Arc<ServerConfig>>) -> io::Result<Serving> {
+pub fn serve(address: SocketAddr, router: Router, tls: Option<RustlsConfig>) -> io::Result<Serving> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
@@ -54,9 +56,8 @@ pub fn serve(address: SocketAddr, router: Router, tls: Option<Arc<ServerConfig>>
             tokio::spawn(server.http1_only().serve(service))
         }
         Some(tls) => {
-            let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls))
-                .handshake_timeout(TLS_HANDSHAKE_TIMEOUT)
-                .acceptor(counted);
+            let acceptor =
+                RustlsAcceptor::new(tls).handshake_timeout(TLS_HANDSHAKE_TIMEOUT).acceptor(counted);
             let mut server = server.acceptor(acceptor);
             set_limits(server.http_builder());
             tokio::spawn(server.http1_only().serve(service))
@@ -122,9 +123,29 @@ impl<S: Send + 'static> Accept<TcpStream, S> for CountedAcceptor {
             stream.set_nodelay(true)?;
             let ticket = self.enter(peer.ip());
             let ticket = ticket.ok_or_else(|| io::Error::other("too many connections"))?;
-            Ok((CountedStream { stream, _ticket: ticket }, service))
+            let stall = Stall { allowed: ANSWER_STALL_MAX, end: None };
+            Ok((CountedStream { stream, stall, _ticket: ticket }, service))
         });
         std::future::ready(accepted)
+    }
+}
+
+/// Ends a connection whose client takes nothing of its answer for too long.
+#[derive(Debug)]
+struct Stall {
+    allowed: Duration,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// Passes on what a write came to; one that has been waiting for too long fails.
+    fn limit<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.end = None;
+            return written;
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(self.allowed)));
+        end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -132,6 +153,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for CountedAcceptor {
 #[derive(Debug)]
 struct CountedStream {
     stream: TcpStream,
+    stall: Stall,
     _ticket: Ticket,
 }
 
@@ -151,11 +173,13 @@ impl AsyncWrite for CountedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.stall.limit(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.stall.limit(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -167,6 +191,7 @@ impl AsyncWrite for CountedStream {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     // docs/SECURITY.md H5
     #[test]
@@ -178,6 +203,25 @@ mod tests {
         assert!(acceptor.enter("192.0.2.2".parse().unwrap()).is_some());
         tickets.pop();
         assert!(acceptor.enter(peer).is_some());
+    }
+
+    // docs/SECURITY.md H5
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let ticket = CountedAcceptor::default().enter("192.0.2.1".parse().unwrap()).unwrap();
+        let stall = Stall { allowed: Duration::from_millis(50), end: None };
+        let mut stream = CountedStream { stream, stall, _ticket: ticket };
+        let answer = vec![0; 64 * 1024];
+        let error = loop {
+            if let Err(error) = stream.write_all(&answer).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
     }
 
     #[test]

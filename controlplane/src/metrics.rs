@@ -16,6 +16,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::service::Service;
@@ -54,9 +55,16 @@ struct OpenedAs {
     role: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Listener {
+    listener: &'static str,
+}
+
 /// The counters of the control plane.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Nothing is shown until it is set: without HTTPS there is no certificate.
+    certificate_ends: Family<Listener, Gauge>,
     requests: Family<Request, Counter>,
     opened: Family<OpenedAs, Counter>,
     closed: Family<Closed, Counter>,
@@ -67,6 +75,11 @@ impl Metrics {
     pub fn request(&self, route: &str, method: &'static str, status: u16) {
         let labels = Request { route: route.to_owned(), method, status };
         self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Shows until when the certificate in use is good, seconds since 1970.
+    pub fn certificate_ends(&self, not_after: i64) {
+        self.certificate_ends.get_or_create(&Listener { listener: "http" }).set(not_after);
     }
 
     /// Counts a session that was made.
@@ -95,6 +108,12 @@ impl Exposition {
         registry.register("http_requests", "Answered HTTP requests", metrics.requests.clone());
         registry.register("sessions_opened", "Sessions made", metrics.opened.clone());
         registry.register("sessions_closed", "Sessions ended", metrics.closed.clone());
+        registry.register_with_unit(
+            "tls_certificate_not_after",
+            "Until when the certificate of HTTPS is good, since 1970",
+            Unit::Seconds,
+            metrics.certificate_ends.clone(),
+        );
         registry.register_collector(Box::new(State(service)));
         Self(registry)
     }
@@ -182,6 +201,12 @@ impl State {
         let mut metric = encoder.encode_descriptor("shard_stalls", help, None, MetricType::Counter)?;
         for ((id, _), stalls) in self.shards().zip(self.0.shards().stall_counts()) {
             encode_counter(&mut metric, &[("shard", id.as_str())], &stalls)?;
+        }
+        let (help, unit) = ("How long the current turn of the shard has lasted", Unit::Seconds);
+        let mut metric = encoder.encode_descriptor("shard_turn_age", help, Some(&unit), MetricType::Gauge)?;
+        for (id, shard) in self.shards() {
+            let seconds = shard.turn_age().as_secs_f64();
+            metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&seconds)?;
         }
         let help = "CPU time of the thread of the shard";
         let unit = Unit::Seconds;

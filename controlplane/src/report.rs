@@ -1,89 +1,141 @@
-//! What a start prints: where to go, what was found, and what will hurt, each with its remedy.
+//! What a start says: where to go, what was found, and what will hurt, each with its remedy. To a person as
+//! aligned columns, to a machine as events of the log.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
+use dataplane::shard::ShardHandle;
 use dataplane::shard::probe::InterfaceFacts;
 
-use crate::config::{Auth, Config, Io, Tls};
+use crate::config::{Auth, Config, Io};
+use crate::doctor::checks::network::Direction;
+use crate::doctor::checks::ports::range;
+use crate::doctor::checks::{network, settings, system};
+use crate::doctor::finding::{Finding, Verdict};
+use crate::host::Host;
+use crate::shards::Shards;
 use crate::start::Running;
+use crate::terminal::{Emphasis, Palette};
 
-/// A smaller receive buffer than this loses packets when the thread is late, bytes: at 200 Mbit/s it
-/// holds 80 ms.
-const RECEIVE_BUFFER_BYTES_WANTED: usize = 2 * 1024 * 1024;
+/// The width of the column of names.
+const NAME_WIDTH: usize = 11;
 
-/// Everything that is printed; the URL in bold on a terminal.
-pub fn text(config: &Config, running: &Running, unknown_variables: &[String], is_terminal: bool) -> String {
-    let (bold, plain) = if is_terminal { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<12} {value}");
-    };
-    line("version", env!("CARGO_PKG_VERSION").to_owned());
-    line("cores", format!("{} that this process may use", running.host.cpus.len()));
-    line("shards", format!("{}, UDP {}", running.shards.count(), ports(running)));
+/// What a start says.
+#[derive(Clone, Debug)]
+pub struct Report {
+    url: String,
+    facts: Vec<(&'static str, String)>,
+    warnings: Vec<Finding>,
+}
+
+impl Report {
+    /// Of a server that has just been started.
+    pub fn new(config: &Config, running: &Running, unknown_variables: &[String]) -> Self {
+        let mut warnings: Vec<Finding> =
+            unknown_variables.iter().map(|variable| settings::unknown_variable(variable)).collect();
+        warnings.extend(findings(config, &running.shards, &running.host, &running.candidates));
+        Self { url: running.url(), facts: facts(config, running), warnings }
+    }
+
+    /// For a person: one fact a line.
+    pub fn text(&self, palette: Palette) -> String {
+        let mut text = format!("Sluice is running. Open {}\n\n", palette.paint(Emphasis::Bold, &self.url));
+        for (name, value) in &self.facts {
+            let _ = writeln!(text, "  {name:<NAME_WIDTH$}  {value}");
+        }
+        for warning in &self.warnings {
+            let word = palette.paint(Emphasis::Warning, &format!("{:<NAME_WIDTH$}", "warning"));
+            let _ = writeln!(text, "\n  {word}  {}: {}", warning.check, warning.found);
+            if let Some(remedy) = &warning.remedy {
+                let _ = writeln!(text, "  {:<NAME_WIDTH$}  {remedy}", "remedy");
+            }
+        }
+        text
+    }
+
+    /// For a machine: one event for all facts, and one for each warning.
+    pub fn log(&self) {
+        let facts: Vec<String> = self.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        tracing::info!(url = self.url, facts = facts.join("; "), "sluice is running");
+        for warning in &self.warnings {
+            let remedy = warning.remedy.as_deref().unwrap_or_default();
+            tracing::warn!(check = warning.check, remedy, "{}: {}", warning.check, warning.found);
+        }
+    }
+}
+
+fn facts(config: &Config, running: &Running) -> Vec<(&'static str, String)> {
     let why = match config.io {
         Io::Auto => "the one backend of this build",
         Io::Mmsg => "as configured",
     };
-    line("io", format!("mmsg: epoll, recvmmsg, sendmmsg ({why})"));
+    let mut facts = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("cores", format!("{} that this process may use", running.host.cpus.len())),
+        ("shards", format!("{}, UDP {}", running.shards.count(), ports(running))),
+        ("io", format!("mmsg: epoll, recvmmsg, sendmmsg ({why})")),
+    ];
     for interface in running.host.interfaces.iter().filter(|interface| interface.is_up) {
-        line("interface", describe(interface));
+        facts.push(("interface", addresses(interface)));
+        facts.push(("offload", offload(interface)));
     }
-    line("buffers", buffers(running));
-    line("candidates", candidates(running));
-    line("access", access(&config.auth));
-    if let Some(identity) = &running.identity {
-        line("certificate", format!("{}, SHA-256 {}", identity.path.display(), identity.fingerprint));
+    if let Some((receive, send)) = granted(&running.shards) {
+        facts.push((
+            "buffers",
+            format!("receive {} KiB, send {} KiB per socket", receive / 1024, send / 1024),
+        ));
+    }
+    facts.push(("candidates", candidates(running)));
+    facts.push(("access", access(&config.auth)));
+    if let Some(certificate) = &running.certificate {
+        facts.push(("certificate", certificate.path().display().to_string()));
+        facts.push(("sha-256", certificate.certificate().fingerprint));
     }
     if let Some(metrics) = running.metrics {
-        line("metrics", format!("http://{metrics}/metrics"));
+        facts.push(("metrics", format!("http://{metrics}/metrics")));
     }
-    for warning in warnings(config, running, unknown_variables) {
-        let _ = writeln!(text, "\n  warning: {warning}");
-    }
-    format!("Sluice is running. Open {bold}{}{plain}\n\n{text}", running.url())
+    facts
 }
 
+/// The ports of the shards: a range if the settings chose them, a list if the kernel did.
 fn ports(running: &Running) -> String {
     let mut ports: Vec<u16> =
         running.shards.iter().flat_map(|shard| shard.local_addresses()).map(|socket| socket.port()).collect();
     ports.sort_unstable();
     ports.dedup();
+    if ports.windows(2).all(|pair| pair[1] - pair[0] == 1) {
+        return range(ports.into_iter());
+    }
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     ports.join(", ")
 }
 
-fn describe(interface: &InterfaceFacts) -> String {
+fn addresses(interface: &InterfaceFacts) -> String {
     let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+    let addresses = if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") };
+    format!("{}: {addresses}", interface.name)
+}
+
+fn offload(interface: &InterfaceFacts) -> String {
     let state = |fact: Option<bool>| match fact {
-        Some(true) => "yes",
-        Some(false) => "no",
+        Some(true) => "in hardware",
+        Some(false) => "in the kernel",
         None => "unknown",
     };
     format!(
-        "{}: {}; UDP segmentation in hardware {}, checksums in hardware {}",
+        "{}: UDP segmentation {}, checksums {}",
         interface.name,
-        if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") },
         state(interface.udp_segmentation),
         state(interface.tx_checksum),
     )
 }
 
-fn granted(running: &Running) -> Option<(usize, usize)> {
-    let sockets = || running.shards.iter().flat_map(|shard| shard.sockets());
+fn granted(shards: &Shards) -> Option<(usize, usize)> {
+    let sockets = || shards.iter().flat_map(ShardHandle::sockets);
     let receive = sockets().map(|socket| socket.receive_buffer_bytes).min()?;
     let send = sockets().map(|socket| socket.send_buffer_bytes).min()?;
     Some((receive, send))
-}
-
-fn buffers(running: &Running) -> String {
-    match granted(running) {
-        Some((receive, send)) => {
-            format!("receive {} KiB, send {} KiB per socket", receive / 1024, send / 1024)
-        }
-        None => "no socket".to_owned(),
-    }
 }
 
 fn candidates(running: &Running) -> String {
@@ -106,96 +158,54 @@ fn access(auth: &Auth) -> String {
     }
 }
 
-/// What will hurt, each with its remedy.
-fn warnings(config: &Config, running: &Running, unknown_variables: &[String]) -> Vec<String> {
-    let mut found: Vec<String> = unknown_variables
-        .iter()
-        .map(|variable| format!("{variable} is no setting; `sluice config explain` lists them"))
-        .collect();
-    if let Some((receive, _)) = granted(running)
-        && receive < RECEIVE_BUFFER_BYTES_WANTED
-    {
-        found.push(format!(
-            "the kernel grants a receive buffer of {} KiB only, so bursts will be lost.\n  \
-             Remedy: sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES_WANTED}",
-            receive / 1024
-        ));
+/// What will hurt: the findings of `sluice doctor` that a start can make without looking further.
+pub fn findings(
+    config: &Config,
+    shards: &Shards,
+    host: &Host,
+    candidates: &[Vec<SocketAddr>],
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some((receive, send)) = granted(shards) {
+        found.push(network::buffer(Direction::Receive, receive, None));
+        found.push(network::buffer(Direction::Send, send, None));
     }
-    for interface in &running.host.interfaces {
-        found.extend(slow_interface(interface));
-    }
-    if running.candidates.iter().any(Vec::is_empty) {
+    let needed = system::descriptors_needed(shards.count(), config.rtc_listen.len());
+    found.push(system::descriptors(host.descriptors, needed));
+    found.extend(host.interfaces.iter().filter_map(network::interface));
+    if candidates.iter().any(Vec::is_empty) {
         found.push(
-            "no address to send media to was found, so no client will connect.\n  \
-             Remedy: SLUICE_RTC_ANNOUNCED=<address that clients can reach>"
-                .to_owned(),
+            Finding::new(
+                Verdict::Fail,
+                "addresses",
+                "none to send media to was found, so no client will connect",
+            )
+            .remedy("SLUICE_RTC_ANNOUNCED=<address that clients can reach>"),
         );
     }
-    if config.tls == Tls::Off && !config.http_listen.ip().is_loopback() {
-        found.push(
-            "without HTTPS a browser on another machine opens neither camera nor microphone.\n  \
-             Remedy: SLUICE_TLS=self-signed, or a reverse proxy with a certificate"
-                .to_owned(),
-        );
-    }
-    if config.auth == Auth::Open && !config.http_listen.ip().is_loopback() {
-        found.push(
-            "everyone who can reach this server may publish and watch.\n  \
-             Remedy: SLUICE_AUTH=token:<secret of 16 characters or more>"
-                .to_owned(),
-        );
-    }
+    found.extend(settings::https(config));
+    found.push(settings::access(config));
+    found.retain(|finding| finding.verdict >= Verdict::Warn);
     found
-}
-
-fn slow_interface(interface: &InterfaceFacts) -> Option<String> {
-    let has_to_carry = interface.is_up && !interface.is_loopback && !interface.addresses.is_empty();
-    if !has_to_carry {
-        return None;
-    }
-    let name = &interface.name;
-    if interface.tx_checksum == Some(false) {
-        return Some(format!(
-            "{name} has checksums switched off, and UDP segmentation needs them: sending costs more.\n  \
-             Remedy: ethtool -K {name} tx on"
-        ));
-    }
-    (interface.udp_segmentation == Some(false)).then(|| {
-        format!(
-            "{name} does not cut trains of packets in hardware; the kernel does, which costs a little more.\n  \
-             Remedy: ethtool -K {name} tx-udp-segmentation on, if it can"
-        )
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn interface(udp_segmentation: Option<bool>, tx_checksum: Option<bool>) -> InterfaceFacts {
-        InterfaceFacts {
-            name: "eth0".to_owned(),
-            addresses: vec![std::net::IpAddr::from([192, 0, 2, 1])],
-            is_loopback: false,
-            is_up: true,
-            udp_segmentation,
-            tx_checksum,
-        }
-    }
-
     #[test]
-    fn an_interface_that_makes_sending_slow_is_named_with_its_remedy() {
-        assert_eq!(slow_interface(&interface(Some(true), Some(true))), None);
-        assert_eq!(slow_interface(&interface(None, None)), None);
-        let no_checksum = slow_interface(&interface(Some(true), Some(false)));
-        assert!(no_checksum.is_some_and(|text| text.contains("ethtool -K eth0 tx on")));
-        let no_segmentation = slow_interface(&interface(Some(false), Some(true)));
-        assert!(no_segmentation.is_some_and(|text| text.contains("tx-udp-segmentation on")));
-    }
-
-    #[test]
-    fn loopback_is_never_slow() {
-        let loopback = InterfaceFacts { is_loopback: true, ..interface(Some(false), Some(false)) };
-        assert_eq!(slow_interface(&loopback), None);
+    fn facts_stand_in_one_column_and_a_warning_is_followed_by_its_remedy() {
+        let report = Report {
+            url: "http://127.0.0.1:8080/".to_owned(),
+            facts: vec![("version", "0.1.0".to_owned()), ("certificate", "a.pem".to_owned())],
+            warnings: vec![Finding::new(Verdict::Warn, "https", "off").remedy("SLUICE_TLS=self-signed")],
+        };
+        let text = report.text(Palette::PLAIN);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "Sluice is running. Open http://127.0.0.1:8080/");
+        assert_eq!(lines[2], "  version      0.1.0");
+        assert_eq!(lines[3], "  certificate  a.pem");
+        assert_eq!(lines[5], "  warning      https: off");
+        assert_eq!(lines[6], "  remedy       SLUICE_TLS=self-signed");
     }
 }

@@ -5,9 +5,11 @@
 //! found, said aloud once, and gets no new rooms.
 #![forbid(unsafe_code)]
 
+mod watch;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{fmt, io};
 
 use dataplane::command::{Command, Refusal, Reply};
@@ -16,8 +18,9 @@ use dataplane::shard::{ShardConfig, ShardHandle, Wake};
 
 use tokio::time::Instant;
 
-use crate::limits::{CALL_TIMEOUT, STALLED_AFTER_PROBES, STALLED_AFTER_TURN};
+use crate::limits::CALL_TIMEOUT;
 use crate::random;
+use watch::Watch;
 
 /// Why a shard gave no answer, or not the wanted one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,14 +78,14 @@ pub struct Plan {
 
 /// A shard could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("shard {shard} cannot receive media on UDP port {port}: {source}; {remedy}")]
+#[error("shard {shard} cannot receive media on UDP port {port}: {source}")]
 pub struct ShardStartError {
     /// Which one.
     pub shard: usize,
     /// On which port.
     pub port: u16,
     /// What to do about it.
-    pub remedy: &'static str,
+    pub remedy: String,
     #[source]
     source: io::Error,
 }
@@ -93,18 +96,6 @@ pub struct Shards {
     /// What is known of each, in the same order.
     watches: Vec<Watch>,
     is_stopped: AtomicBool,
-}
-
-/// How a shard has behaved.
-#[derive(Debug, Default)]
-struct Watch {
-    /// Unanswered probes in a row.
-    missed: AtomicU32,
-    /// Times that it began to hang.
-    stalls_total: AtomicU64,
-    /// What was said about it last.
-    is_stalled: AtomicBool,
-    is_ended: AtomicBool,
 }
 
 /// Starts one shard: [`ShardHandle::start`], or what a test puts in its place.
@@ -137,7 +128,7 @@ impl Shards {
                 Ok(handle) => handles.push(handle),
                 Err(source) => {
                     handles.iter().for_each(ShardHandle::stop);
-                    let remedy = remedy(&source);
+                    let remedy = remedy(&source, port);
                     return Err(ShardStartError { shard: index, port, remedy, source });
                 }
             }
@@ -212,11 +203,7 @@ impl Shards {
                 Ok(pending) => pending.reply().await,
                 Err(error) => Err(error),
             };
-            if matches!(answer, Ok(_) | Err(CallError::Refused(_))) {
-                watch.missed.store(0, Relaxed);
-            } else {
-                watch.missed.fetch_add(1, Relaxed);
-            }
+            watch.note_probe(matches!(answer, Ok(_) | Err(CallError::Refused(_))));
         }
     }
 
@@ -228,38 +215,20 @@ impl Shards {
         }
         let mut ended = Vec::new();
         for (handle, watch) in self.handles.iter().zip(&self.watches) {
-            let shard = handle.id();
-            if !handle.is_running() {
-                ended.push(shard);
-                if !watch.is_ended.swap(true, Relaxed) {
-                    tracing::error!(
-                        shard = shard.0,
-                        "SHARD {} HAS ENDED: its sessions are closed, and it takes no more until the \
-                         process is started again",
-                        shard.0
-                    );
-                }
-                continue;
-            }
-            let is_stalled = is_stalled(handle, watch);
-            match (watch.is_stalled.swap(is_stalled, Relaxed), is_stalled) {
-                (false, true) => {
-                    watch.stalls_total.fetch_add(1, Relaxed);
-                    let turn_ms = handle.turn_age().as_millis() as u64;
-                    tracing::error!(shard = shard.0, turn_ms, "the shard hangs: media on it stands still");
-                }
-                (true, false) => tracing::warn!(shard = shard.0, "the shard goes on"),
-                _ => {}
+            if handle.is_running() {
+                watch.look(handle);
+            } else {
+                watch.note_end(handle.id());
+                ended.push(handle.id());
             }
         }
         ended
     }
 
-    /// The shards that run and hang: in one turn for [`STALLED_AFTER_TURN`], or without an answer for
-    /// [`STALLED_AFTER_PROBES`] probes in a row.
+    /// The shards that run and hang: in one turn for too long, or without an answer to several probes.
     pub fn stalled(&self) -> Vec<ShardId> {
         let all = self.handles.iter().zip(&self.watches);
-        all.filter(|(handle, watch)| handle.is_running() && is_stalled(handle, watch))
+        all.filter(|(handle, watch)| handle.is_running() && watch.is_stalled(handle))
             .map(|(handle, _)| handle.id())
             .collect()
     }
@@ -271,7 +240,7 @@ impl Shards {
 
     /// How often each shard began to hang, in the order of their ids.
     pub fn stall_counts(&self) -> impl Iterator<Item = u64> {
-        self.watches.iter().map(|watch| watch.stalls_total.load(Relaxed))
+        self.watches.iter().map(Watch::stalls_total)
     }
 
     /// Transports on all shards that run now.
@@ -296,7 +265,7 @@ fn port_of(plan: &Plan, index: usize) -> Result<u16, ShardStartError> {
     u16::try_from(usize::from(plan.port) + index).map_err(|_| ShardStartError {
         shard: index,
         port: plan.port,
-        remedy: "set SLUICE_RTC_PORT lower, or SLUICE_SHARDS",
+        remedy: "set SLUICE_RTC_PORT lower, or SLUICE_SHARDS".to_owned(),
         source: io::Error::other(format!(
             "each of {} shards needs a port, and 65535 is the last",
             plan.count
@@ -304,19 +273,23 @@ fn port_of(plan: &Plan, index: usize) -> Result<u16, ShardStartError> {
     })
 }
 
-fn is_stalled(handle: &ShardHandle, watch: &Watch) -> bool {
-    handle.turn_age() > STALLED_AFTER_TURN || watch.missed.load(Relaxed) >= STALLED_AFTER_PROBES
-}
-
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(error: &io::Error, port: u16) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program, perhaps another Sluice, has the port: stop it, or set SLUICE_RTC_PORT"
-        }
+        io::ErrorKind::AddrInUse => format!(
+            "`ss -lunp 'sport = :{port}'` names the program that has the port, perhaps another Sluice: stop it, \
+             or set SLUICE_RTC_PORT"
+        ),
         io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address: set SLUICE_RTC_LISTEN to addresses it has"
+            "this machine has no such address: set SLUICE_RTC_LISTEN to addresses that `ip -brief address` lists"
+                .to_owned()
         }
-        io::ErrorKind::PermissionDenied => "ports below 1024 are reserved: set SLUICE_RTC_PORT higher",
-        _ => "see SLUICE_RTC_LISTEN and SLUICE_RTC_PORT",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are reserved: set SLUICE_RTC_PORT higher".to_owned()
+        }
+        // The sockets' own error loses its number on the way here; its text is the kernel's.
+        _ if error.to_string().contains("Too many open files") => {
+            "raise the limit of descriptors: `ulimit -n 65536` (systemd: LimitNOFILE=65536)".to_owned()
+        }
+        _ => "`sluice doctor` looks at what shards need; see SLUICE_RTC_LISTEN and SLUICE_RTC_PORT".to_owned(),
     }
 }

@@ -15,14 +15,16 @@ use crate::api::rate::RateLimit;
 use crate::api::{self, App};
 use crate::config::Config;
 use crate::host::Host;
-use crate::limits::{PENDING_SHARE, SHUTDOWN_REQUESTS, SHUTDOWN_SESSIONS, SHUTDOWN_SHARDS};
+use crate::limits::{
+    PENDING_SHARE, SHUTDOWN_REQUESTS, SHUTDOWN_SESSIONS, SHUTDOWN_SHARDS, SHUTDOWN_WORD_INTERVAL,
+};
 use crate::listener::{Serving, serve};
 use crate::metrics::{Exposition, Metrics};
 use crate::service::Service;
 use crate::service::candidates::candidates;
 use crate::service::rooms::Policy;
 use crate::shards::{Plan, ShardStartError, Shards, StartShard};
-use crate::tls::{Identity, TlsError, identity};
+use crate::tls::{Reloading, TlsError, identity};
 use crate::{events, host};
 
 /// Why the server cannot start. Each says what to do about it.
@@ -41,18 +43,31 @@ pub enum StartError {
     #[error(transparent)]
     Shard(#[from] ShardStartError),
     /// HTTP.
-    #[error("cannot serve {setting} = {address}: {source}; {remedy}")]
+    #[error("{setting} = {address} cannot be served: {source}")]
     Listen {
         /// The setting that named it.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// What to do about it.
-        remedy: &'static str,
+        remedy: String,
         #[source]
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Host(_) => "sluice needs /proc and netlink: see `sluice doctor`".to_owned(),
+            Self::Tls(error) => error.remedy(),
+            Self::Negotiator(_) => "this is a fault of sluice: report it with this message".to_owned(),
+            Self::Shard(error) => error.remedy.clone(),
+            Self::Listen { remedy, .. } => remedy.clone(),
+        }
+    }
 }
 
 /// A running server.
@@ -63,7 +78,7 @@ pub struct Running {
     /// Where `/metrics` is served, if not there.
     pub metrics: Option<SocketAddr>,
     /// The certificate of HTTPS.
-    pub identity: Option<Identity>,
+    pub certificate: Option<Arc<Reloading>>,
     /// The shards.
     pub shards: Arc<Shards>,
     /// The candidates of each shard.
@@ -72,6 +87,7 @@ pub struct Running {
     pub host: Host,
     /// Rooms and sessions.
     pub service: Arc<Service>,
+    metrics_of: Arc<Metrics>,
     listeners: Vec<Serving>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -94,6 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Running, StartError> {
     let host = host::look().map_err(StartError::Host)?;
     let identity = identity(&config, &host.addresses())?;
+    let certificate = identity.as_ref().map(|identity| Arc::new(Reloading::new(identity)));
     let negotiator = Negotiator::new(Instant::now())?;
     let (wake, bell) = events::doorbell();
     let shards = Arc::new(Shards::start(&plan(&config, &host), &wake, start_shard)?);
@@ -118,27 +135,32 @@ pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Runni
     let app = App {
         service: Arc::clone(&service),
         exposition: Arc::new(Exposition::new(&metrics, Arc::clone(&service))),
-        metrics,
+        metrics: Arc::clone(&metrics),
         auth: config.auth.clone(),
         origins: config.cors_origins.clone(),
         rate: Arc::clone(&rate),
     };
-    let listeners = match listen(&config, app, identity.as_ref()) {
+    let listeners = match listen(&config, app, certificate.as_deref()) {
         Ok(listeners) => listeners,
         Err(error) => {
             shards.stop();
             return Err(error);
         }
     };
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(events::pump(Arc::clone(&service), bell)),
         tokio::spawn(events::watch(Arc::clone(&service))),
         tokio::spawn(events::keep_house(Arc::clone(&service), rate)),
     ];
+    if let Some(certificate) = &certificate {
+        metrics.certificate_ends(certificate.certificate().not_after);
+        tasks.push(tokio::spawn(events::keep_certificate(Arc::clone(certificate), Arc::clone(&metrics))));
+    }
     Ok(Running {
         http: listeners[0].address,
         metrics: listeners.get(1).map(|listener| listener.address),
-        identity,
+        certificate,
+        metrics_of: metrics,
         shards,
         candidates,
         host,
@@ -149,12 +171,12 @@ pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Runni
 }
 
 /// The main listener first, then that of the metrics, if it has its own.
-fn listen(config: &Config, app: App, identity: Option<&Identity>) -> Result<Vec<Serving>, StartError> {
+fn listen(config: &Config, app: App, certificate: Option<&Reloading>) -> Result<Vec<Serving>, StartError> {
     let is_local = config.http_listen.ip().is_loopback();
-    let tls = identity.map(|identity| Arc::clone(&identity.server));
+    let tls = certificate.map(Reloading::serving);
     let bind = |setting, address, router, tls| {
         serve(address, router, tls).map_err(|source| {
-            let remedy = remedy(&source);
+            let remedy = remedy(setting, address, &source);
             StartError::Listen { setting, address, remedy, source }
         })
     };
@@ -172,14 +194,22 @@ fn listen(config: &Config, app: App, identity: Option<&Identity>) -> Result<Vec<
     Ok(listeners)
 }
 
-fn remedy(error: &std::io::Error) -> &'static str {
+fn remedy(setting: &str, address: SocketAddr, error: &std::io::Error) -> String {
+    let variable = format!("SLUICE_{}", setting.to_ascii_uppercase());
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "another program, perhaps another Sluice, has the port: stop it, or choose another port"
+        std::io::ErrorKind::AddrInUse => format!(
+            "`ss -ltnp 'sport = :{}'` names the program that has the port, perhaps another Sluice: stop it, or \
+             set {variable}",
+            address.port()
+        ),
+        std::io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address: set {variable} to one that `ip -brief address` lists")
         }
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address: choose one it has",
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 are reserved: choose a higher one",
-        _ => "choose another address",
+        std::io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 are reserved: set {variable} to a higher one, or `setcap \
+             cap_net_bind_service=+ep` the program"
+        ),
+        _ => format!("set {variable} to another address"),
     }
 }
 
@@ -211,7 +241,7 @@ fn policy(config: &Config, shard_count: usize) -> Policy {
 impl Running {
     /// The address to open in a browser.
     pub fn url(&self) -> String {
-        let scheme = if self.identity.is_some() { "https" } else { "http" };
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
         let ip = match self.http.ip() {
             ip if ip.is_unspecified() => self.host.addresses().into_iter().find(is_reachable).unwrap_or(ip),
             ip => ip,
@@ -219,16 +249,48 @@ impl Running {
         format!("{scheme}://{}/", SocketAddr::new(ip, self.http.port()))
     }
 
+    /// Reads the certificate again, if there is one, and says what came of it. `false` if there is none.
+    pub async fn reload_certificate(&self) -> bool {
+        let Some(certificate) = self.certificate.clone() else { return false };
+        if let Ok(outcome) = tokio::task::spawn_blocking(move || certificate.reload()).await {
+            events::say_reload(&outcome, &self.metrics_of);
+        }
+        true
+    }
+
     /// Stops: no new sessions, goodbye to all that are there (RTCP BYE, DTLS close_notify), then the
-    /// threads. Within 5 s. `progress` is told each step.
+    /// threads. Within [`SHUTDOWN_MAX`](crate::limits::SHUTDOWN_MAX). `progress` is told each step, and what a long one waits for.
     pub async fn shutdown(self, progress: impl Fn(&str)) {
-        progress("no new sessions are taken");
+        let began = tokio::time::Instant::now();
         self.service.stop_accepting();
         for listener in &self.listeners {
             listener.handle.graceful_shutdown(Some(SHUTDOWN_REQUESTS));
         }
-        let count = self.shards.transport_count();
-        progress(&format!("saying goodbye to {count} sessions"));
+        match self.shards.transport_count() {
+            0 => progress("stopping: no new sessions are taken, and none are open"),
+            count => {
+                progress(&format!("stopping: no new sessions are taken, {count} open ones are told goodbye"))
+            }
+        }
+        self.say_goodbye(&progress).await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+        let shards = Arc::clone(&self.shards);
+        let stopping = tokio::task::spawn_blocking(move || shards.stop());
+        if tokio::time::timeout(SHUTDOWN_SHARDS, stopping).await.is_err() {
+            progress("a shard did not stop in time, and is left behind");
+        }
+        for listener in self.listeners {
+            let open = listener.handle.connection_count();
+            if open > 0 {
+                progress(&format!("{open} HTTP connections on {} are closed", listener.address));
+            }
+            listener.handle.shutdown();
+            let _ = tokio::time::timeout(SHUTDOWN_REQUESTS, listener.task).await;
+        }
+        progress(&format!("stopped after {} ms", began.elapsed().as_millis()));
+    }
+
+    async fn say_goodbye(&self, progress: &impl Fn(&str)) {
         let told: Vec<_> = self
             .shards
             .iter()
@@ -240,25 +302,22 @@ impl Running {
                 Err(error) => Err(error),
             };
             if let Err(error) = answer {
-                progress(&format!("shard {}: {error}", shard.0));
+                progress(&format!("shard {} cannot be told: {error}", shard.0));
             }
         }
         let deadline = tokio::time::Instant::now() + SHUTDOWN_SESSIONS;
+        let mut next_word = tokio::time::Instant::now() + SHUTDOWN_WORD_INTERVAL;
         while self.shards.transport_count() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
+            if tokio::time::Instant::now() >= next_word {
+                next_word += SHUTDOWN_WORD_INTERVAL;
+                progress(&format!(
+                    "waiting for {} sessions to end, at most {:.0} s more; a second signal stops at once",
+                    self.shards.transport_count(),
+                    (deadline - tokio::time::Instant::now()).as_secs_f32().ceil()
+                ));
+            }
         }
-        progress("stopping the shards");
-        self.tasks.iter().for_each(JoinHandle::abort);
-        let shards = Arc::clone(&self.shards);
-        let stopping = tokio::task::spawn_blocking(move || shards.stop());
-        if tokio::time::timeout(SHUTDOWN_SHARDS, stopping).await.is_err() {
-            progress("a shard did not stop in time");
-        }
-        for listener in self.listeners {
-            listener.handle.shutdown();
-            let _ = tokio::time::timeout(SHUTDOWN_REQUESTS, listener.task).await;
-        }
-        progress("stopped");
     }
 }
 

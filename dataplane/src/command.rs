@@ -154,6 +154,21 @@ pub struct EncodingReport {
     pub packets_received: u64,
     /// Packets lost and never recovered.
     pub packets_lost: u64,
+    /// The layers that its publisher says it sends, lowest first; empty if it does not say.
+    pub layers: Vec<LayerReport>,
+}
+
+/// One spatial layer of an encoding, as the publisher announces it (video-layers-allocation).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerReport {
+    /// Which spatial layer.
+    pub spatial: u8,
+    /// The target bitrate up to each temporal layer, kbit/s. Each includes those before it.
+    pub bitrates_kbps: Vec<u32>,
+    /// Width and height, pixels.
+    pub size: Option<(u16, u16)>,
+    /// The largest frame rate.
+    pub frame_rate: Option<u8>,
 }
 
 /// What a shard says unasked.

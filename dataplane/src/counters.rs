@@ -74,6 +74,8 @@ drop_reasons! {
     TooLate => "too_late",
     /// The subscriber did not negotiate the codec of the track.
     CodecNotNegotiated => "codec_not_negotiated",
+    /// Recovered from redundant audio for those who get none; this subscriber gets the redundancy itself.
+    Redundant => "redundant",
     /// More packets in one turn than `OUTBOX_LEN_MAX`.
     OutboxFull => "outbox_full",
     /// More RTCP than `RTCP_PER_SECOND_MAX`.

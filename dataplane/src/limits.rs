@@ -59,6 +59,8 @@ pub const VIDEO_CACHE_LEN: usize = 1024;
 pub const AUDIO_CACHE_LEN: usize = 128;
 /// Sent packets that a subscription can map a NACK to.
 pub const SENT_LOG_LEN: usize = 512;
+/// Redundant blocks in one payload of redundant audio (RFC 2198): browsers send one, and up to nine if asked.
+pub const RED_BLOCKS_MAX: usize = 16;
 /// Packets waiting to be sealed for one transport within one turn.
 pub const OUTBOX_LEN_MAX: usize = 1024;
 

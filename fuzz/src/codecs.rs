@@ -1,7 +1,9 @@
 //! Payloads of video: one picture said in two ways is read as one.
 
+use dataplane::id::PayloadType;
+use dataplane::wire::picture_id::PictureId;
 use dataplane::wire::vp8::{self, Descriptor, Rewrite};
-use dataplane::wire::{av1, h264, vp9};
+use dataplane::wire::{av1, h264, h265, red, vp9};
 
 /// VP8 payload descriptors: a rewritten one reads as it was written, and the frame behind it as it was.
 pub fn vp8(bytes: &[u8]) {
@@ -15,7 +17,7 @@ pub fn vp8(bytes: &[u8]) {
     assert_eq!(vp8::rewrite(bytes, &descriptor, &values, &mut out[..len - 1]), 0, "no room, no bytes");
     let rewritten = [&out[..len], &bytes[descriptor.len..]].concat();
     let expected = Descriptor {
-        picture_id: descriptor.picture_id.map(|_| vp8::PictureId { value: 0x1234, is_long: true }),
+        picture_id: descriptor.picture_id.map(|_| PictureId { value: 0x1234, is_long: true }),
         tl0_picture_index: descriptor.tl0_picture_index.map(|_| 7),
         key_index: descriptor.key_index.map(|_| 3),
         len,
@@ -24,16 +26,22 @@ pub fn vp8(bytes: &[u8]) {
     assert_eq!(Descriptor::parse(&rewritten), Ok(expected));
 }
 
-/// VP9 payloads: what stands behind a descriptor changes nothing, a payload that ends in one says nothing.
+/// VP9 payload descriptors: a rewritten one reads as it was written.
 pub fn vp9(bytes: &[u8]) {
-    let seen = vp9::inspect(bytes);
-    assert!(seen.is_frame_start || !seen.is_keyframe_start);
-    if seen != vp9::Inspection::default() {
-        let longer = [bytes, &[0xff]].concat();
-        assert_eq!(vp9::inspect(&longer), seen);
-        let descriptor_len = (1..bytes.len()).find(|len| vp9::inspect(&bytes[..*len]) == seen);
-        assert!(descriptor_len.unwrap_or(bytes.len()) <= 64, "a descriptor is short");
+    let Ok((descriptor, structure)) = vp9::Descriptor::parse(bytes) else {
+        return;
+    };
+    if let Some(structure) = structure {
+        assert!(structure.sizes().count() <= 8 && structure.group().count() <= 255);
     }
+    let values = vp9::Rewrite { picture_id: 0x1234, tl0_picture_index: 7 };
+    let mut out = vec![0; descriptor.len + vp9::REWRITE_GROWTH_BYTES_MAX];
+    let len = vp9::rewrite(bytes, &descriptor, &values, &mut out);
+    assert!((1..=out.len()).contains(&len));
+    let rewritten = [&out[..len], &bytes[descriptor.len..]].concat();
+    let (again, _) = vp9::Descriptor::parse(&rewritten).expect("a rewritten descriptor parses");
+    assert_eq!(again.picture_id.map(|id| id.value), descriptor.picture_id.map(|_| 0x1234));
+    assert_eq!((again.len, again.references, again.size), (len, descriptor.references, descriptor.size));
 }
 
 /// H.264 payloads: a NAL unit is read the same alone, aggregated, and as the first of its fragments.
@@ -71,6 +79,27 @@ pub fn av1(bytes: &[u8]) {
         let measured = [&[aggregation & !0x30][..], &leb128(obu.len()), obu].concat();
         assert_eq!(av1::inspect(&measured), seen);
     }
+}
+
+/// H.265 payloads.
+pub fn h265(bytes: &[u8]) {
+    let seen = h265::inspect(bytes);
+    assert!(seen.has_sps || seen.size.is_none());
+    assert!(seen.temporal.is_none_or(|temporal| temporal < 7));
+}
+
+/// Redundant audio, whose first byte names the payload type inside: every byte is a header's or a block's.
+pub fn red(bytes: &[u8]) {
+    let inner = PayloadType(bytes.first().map_or(0, |first| first & 0x7f));
+    let Ok(header) = red::Header::parse(bytes, inner) else {
+        return;
+    };
+    let redundant: usize = header.redundant(bytes).map(|block| block.payload.len()).sum();
+    let headers = 4 * usize::from(header.redundant_count()) + 1;
+    assert_eq!(headers + redundant + header.primary(bytes).len(), bytes.len());
+    let mut rewritten = bytes.to_vec();
+    header.set_inner(&mut rewritten, PayloadType(96));
+    assert_eq!(red::Header::parse(&rewritten, PayloadType(96)), Ok(header));
 }
 
 fn leb128(mut value: usize) -> Vec<u8> {

@@ -9,14 +9,16 @@
 mod canary;
 mod codecs;
 mod engine;
+mod layers;
 mod rtcp;
 mod signalling;
 mod srtp;
 mod wire;
 
 pub use canary::canary;
-pub use codecs::{av1, h264, vp8, vp9};
+pub use codecs::{av1, h264, h265, red, vp8, vp9};
 pub use engine::engine;
+pub use layers::{dependency_descriptor, layers_allocation};
 pub use rtcp::{rtcp, twcc};
 pub use signalling::{sdpfrag, whip_offer};
 pub use srtp::srtp;
@@ -37,6 +39,10 @@ pub const TARGETS: &[Target] = &[
     ("vp9", vp9),
     ("h264", h264),
     ("av1", av1),
+    ("h265", h265),
+    ("dependency_descriptor", dependency_descriptor),
+    ("layers_allocation", layers_allocation),
+    ("red", red),
     ("srtp", srtp),
     ("whip_offer", whip_offer),
     ("sdpfrag", sdpfrag),

@@ -19,8 +19,8 @@ STOP_SECONDS_MAX = 7
 class Server:
     """The server under test, on free loopback ports; it is ended by its process id."""
 
-    def __init__(self, name):
-        """Starts it; its log is called after `name`."""
+    def __init__(self, name, preexec_fn=None):
+        """Starts it; its log is called after `name`. `preexec_fn` runs in its process before it does."""
         self.data = tempfile.TemporaryDirectory(prefix=f"sluice-{name}-")
         port = free_tcp_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -33,8 +33,9 @@ class Server:
             "SLUICE_SHARDS": str(SHARDS),
             "SLUICE_DATA_DIR": self.data.name,
         }
-        binary = os.environ.get("SLUICE_BIN", str(WORKSPACE / "target/debug/sluice"))
-        self.process = subprocess.Popen([binary], env=environment, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            [binary()], env=environment, stdout=self.log, stderr=self.log, preexec_fn=preexec_fn
+        )
         try:
             self.wait_until_ready()
         except Exception:
@@ -62,6 +63,11 @@ class Server:
             self.process.wait()
         self.log.close()
         self.data.cleanup()
+
+
+def binary():
+    """The program under test."""
+    return os.environ.get("SLUICE_BIN", str(WORKSPACE / "target/debug/sluice"))
 
 
 def free_tcp_port():

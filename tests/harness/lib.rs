@@ -10,6 +10,7 @@
 
 pub mod frames;
 pub mod network;
+pub mod plain;
 pub mod random;
 pub mod replay;
 pub mod sealed;

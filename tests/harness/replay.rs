@@ -45,6 +45,10 @@ pub struct ReplayClient {
     stuns: u8,
     /// What arrived: sequence number, timestamp, payload.
     pub received: Vec<(u16, u32, Vec<u8>)>,
+    /// RTP packets that arrived, whole.
+    pub packets: Vec<Vec<u8>>,
+    /// Sequence numbers that it was asked to send again.
+    pub asked_for: Vec<u16>,
     missing: BTreeSet<u16>,
     highest: Option<u16>,
     media_ssrc: Option<Ssrc>,
@@ -96,6 +100,8 @@ impl ReplayClient {
             next_nack: now,
             stuns: 0,
             received: Vec::new(),
+            packets: Vec::new(),
+            asked_for: Vec::new(),
             missing: BTreeSet::new(),
             highest: None,
             media_ssrc: None,
@@ -104,6 +110,24 @@ impl ReplayClient {
             sender_reports: Vec::new(),
         };
         (client, transport)
+    }
+
+    /// A client named `index` for which `description` was negotiated, and its transport. What it sends is
+    /// written by the test.
+    pub fn with_description(
+        index: usize,
+        address: SocketAddr,
+        description: Description,
+        now: Instant,
+    ) -> (Self, Box<Transport>) {
+        let (client, _) = Self::new(index, address, &[], now);
+        let transport = Box::new(Transport::replay(description, &client.ufrag, PASSWORD, now));
+        (client, transport)
+    }
+
+    /// Sends a datagram as it is.
+    pub fn send(&mut self, bytes: Vec<u8>) {
+        self.transmits.push_back(bytes);
     }
 
     /// Publishes one frame of each of the first `count` encodings.
@@ -124,6 +148,14 @@ impl ReplayClient {
             sending.picture = sending.picture.wrapping_add(1);
             sending.timestamp = sending.timestamp.wrapping_add(3_000);
         }
+    }
+
+    /// As [`ReplayClient::send_frame`] of the first encoding; its packets arrive in `order`.
+    pub fn send_frame_in_order(&mut self, order: [usize; PACKETS_PER_FRAME]) {
+        let before = self.transmits.len();
+        self.send_frame(1);
+        let packets: Vec<Vec<u8>> = self.transmits.drain(before..).collect();
+        self.transmits.extend(order.map(|at| packets[at].clone()));
     }
 
     /// The widths of the pictures that arrived, in order, without repeats.
@@ -182,6 +214,7 @@ impl ReplayClient {
 
     fn note_media(&mut self, bytes: &[u8]) {
         let Ok(header) = RtpHeader::parse(bytes) else { return };
+        self.packets.push(bytes.to_vec());
         let payload = &bytes[header.len..];
         let (number, payload) = if header.payload_type == RTX {
             let Some((original, payload)) = payload.split_first_chunk::<2>() else { return };
@@ -217,6 +250,7 @@ impl ReplayClient {
                 }
                 RtcpPacket::Nack { media, entries, .. } => {
                     for number in entries {
+                        self.asked_for.push(number);
                         let sending = self.encodings.iter().find(|sending| sending.ssrc == media);
                         let sent =
                             sending.and_then(|sending| sending.sent.iter().find(|sent| sent.0 == number));
@@ -292,6 +326,7 @@ fn description(index: usize, encodings: &[Encoding]) -> Description {
         profile: Profile::Any,
         payload_type: MEDIA,
         rtx: Some(RTX),
+        red: None,
         clock_rate_hz: 90_000,
         feedback,
     };

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audio;
+mod codecs;
+mod dependency;
+mod extensions;
 mod replay;
 mod sealed;
 mod strangers;

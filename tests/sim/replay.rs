@@ -77,6 +77,20 @@ fn a_switch_of_encoding_is_continuous_for_the_viewer() {
 }
 
 #[test]
+fn a_keyframe_whose_first_packet_comes_last_is_shown_whole_and_in_order() {
+    for order in [[1, 2, 0], [2, 1, 0]] {
+        let mut stage = Stage::new(6);
+        let publisher = stage.join(&LADDER[..1]);
+        let viewer = stage.join(&[]);
+        stage.world.clients[publisher].send_frame_in_order(order);
+        stage.world.run_for(FRAME);
+        let received = &stage.world.clients[viewer].received;
+        assert_eq!(received.len(), 3, "{order:?}");
+        assert!(received.windows(2).all(|pair| pair[1].0 == pair[0].0.wrapping_add(1)), "{order:?}");
+    }
+}
+
+#[test]
 fn a_hostile_viewer_cannot_flood_the_publisher_with_keyframe_requests() {
     let mut stage = Stage::new(3);
     let publisher = stage.join(&LADDER[..1]);

@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use parse::{Auth, Io, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
+pub use parse::{Auth, Io, LogFormat, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
 use table::Draft;
 pub use table::{Config, SETTINGS, Setting};
 
@@ -35,23 +35,41 @@ pub struct Text {
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(String);
+pub struct Fault {
+    /// The setting, its value, where that came from, and why it is wrong.
+    pub what: String,
+    /// What is allowed, or what would do.
+    pub wanted: String,
+    /// Where it is to be mended.
+    place: String,
+}
 
 impl Fault {
-    fn new(setting: &Setting, text: &Text, why: String) -> Self {
+    fn of_setting(setting: &Setting, text: &Text, why: &str) -> Self {
         let value = if setting.is_secret { "(hidden)" } else { &text.value };
-        let from = match &text.source {
-            Source::Default => "default".to_owned(),
-            Source::File(path) => path.display().to_string(),
-            Source::Environment => setting.variable(),
+        let (from, place) = match &text.source {
+            Source::Default => ("default".to_owned(), format!("set {}", setting.variable())),
+            Source::File(path) => (path.display().to_string(), format!("edit {}", path.display())),
+            Source::Environment => (setting.variable(), format!("set {}", setting.variable())),
         };
-        Self(format!("{} = `{value}` ({from}): {why}; allowed: {}", setting.name, setting.allowed))
+        let what = format!("{} = `{value}` ({from}): {why}", setting.name);
+        Self { what, wanted: setting.allowed.to_owned(), place }
+    }
+
+    fn of_file(path: &Path, why: impl fmt::Display, wanted: impl Into<String>) -> Self {
+        let file = path.display();
+        Self { what: format!("{file}: {why}"), wanted: wanted.into(), place: format!("edit {file}") }
+    }
+
+    /// Where to mend it.
+    pub fn remedy(&self) -> &str {
+        &self.place
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{}\n    wanted: {}", self.what, self.wanted)
     }
 }
 
@@ -61,9 +79,21 @@ pub struct ConfigError(pub Vec<Fault>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration is wrong:")?;
+        match self.0.len() {
+            1 => write!(f, "a setting is wrong:")?,
+            count => write!(f, "{count} settings are wrong:")?,
+        }
         self.0.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
     }
+}
+
+/// The setting whose name is most like `name`, if any is.
+pub fn nearest(name: &str) -> Option<&'static Setting> {
+    /// Below this, names have little more in common than a few letters.
+    const LIKENESS_MIN: f64 = 0.87;
+    let likeness = |setting: &Setting| strsim::jaro_winkler(setting.name, name);
+    let nearest = SETTINGS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(nearest) >= LIKENESS_MIN).then_some(nearest)
 }
 
 /// Every setting with its text and origin, before it is checked.
@@ -88,8 +118,9 @@ impl Layers {
     ) -> Result<Self, ConfigError> {
         let mut layers = Self { texts: table::defaults(), faults: Vec::new(), unknown_variables: Vec::new() };
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| ConfigError(vec![Fault(format!("{}: {error}", path.display()))]))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                ConfigError(vec![Fault::of_file(path, error, "a file of settings (TOML) that can be read")])
+            })?;
             layers.add_file(path, &text)?;
         }
         for (variable, value) in environment {
@@ -99,24 +130,30 @@ impl Layers {
     }
 
     fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let table: toml::Table =
-            text.parse().map_err(|error| ConfigError(vec![Fault(format!("{}: {error}", path.display()))]))?;
+        // The message without the text around it: that may be the token.
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let why = format!("line {}: {}", before.matches('\n').count() + 1, error.message());
+            ConfigError(vec![Fault::of_file(path, why, "TOML, such as `rtc_port = 7000`")])
+        })?;
         for (key, value) in table {
             let Some(index) = SETTINGS.iter().position(|setting| setting.name == key) else {
-                self.faults.push(Fault(format!(
-                    "{}: there is no setting `{key}`; `sluice config explain` lists them",
-                    path.display()
-                )));
+                let wanted = match nearest(&key) {
+                    Some(setting) => format!("perhaps `{}`", setting.name),
+                    None => "a setting that `sluice config explain` lists".to_owned(),
+                };
+                self.faults.push(Fault::of_file(path, format!("there is no setting `{key}`"), wanted));
                 continue;
             };
             match plain(&value) {
                 Some(value) => {
                     self.texts[index] = Text { value, source: Source::File(path.to_owned()) };
                 }
-                None => self.faults.push(Fault(format!(
-                    "{}: {key} must be a string, a number or a list of strings",
-                    path.display()
-                ))),
+                None => self.faults.push(Fault::of_file(
+                    path,
+                    format!("{key} has a value of another kind"),
+                    "a string, a whole number or a list of strings",
+                )),
             }
         }
         Ok(())
@@ -141,14 +178,15 @@ impl Layers {
         let mut faults = self.faults.clone();
         let (draft, wrong) = Draft::parse(&self.texts);
         faults.extend(wrong);
-        faults.extend(draft.contradictions().into_iter().map(Fault));
+        faults.extend(draft.contradictions());
         match draft.complete() {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(ConfigError(faults)),
         }
     }
 
-    /// One line for each setting: its name, its value and where that came from. Secrets are not shown.
+    /// Each setting with its value, where that came from, what it does and what is allowed. Secrets are not
+    /// shown.
     pub fn explain(&self) -> String {
         let mut lines = String::new();
         for (setting, text) in SETTINGS.iter().zip(&self.texts) {
@@ -162,9 +200,12 @@ impl Layers {
                 Source::File(path) => format!("file {}", path.display()),
                 Source::Environment => format!("environment {}", setting.variable()),
             };
+            let is_first = lines.is_empty();
+            lines.push_str(if is_first { "" } else { "\n" });
             lines.push_str(&format!("{} = {value}    [{from}]\n", setting.name));
             lines.push_str(&format!("    {}\n", setting.help.trim()));
-            lines.push_str(&format!("    allowed: {}; variable: {}\n", setting.allowed, setting.variable()));
+            lines.push_str(&format!("    allowed   {}\n", setting.allowed));
+            lines.push_str(&format!("    variable  {}\n", setting.variable()));
         }
         lines
     }
@@ -181,41 +222,49 @@ impl Config {
 impl Draft {
     /// What no single setting can tell: settings that do not fit together. A setting that could not be
     /// parsed contradicts nothing.
-    fn contradictions(&self) -> Vec<String> {
+    fn contradictions(&self) -> Vec<Fault> {
         let on_loopback =
             |address: &Option<SocketAddr>| address.is_none_or(|address| address.ip().is_loopback());
         let mut found = Vec::new();
+        let mut add = |what: String, wanted: String, variable: &str| {
+            found.push(Fault { what, wanted, place: format!("set {variable}") });
+        };
         if let (Some(address), Some(Auth::Unset)) = (self.http_listen, &self.auth)
             && !address.ip().is_loopback()
         {
-            found.push(format!(
-                "http_listen = `{address}` is open to the network and auth is not set; set \
-                 SLUICE_AUTH=token:<secret of 16 characters or more>, or SLUICE_AUTH=open to let everyone in",
-            ));
+            add(
+                format!("http_listen = `{address}` is open to the network and auth is not set"),
+                "SLUICE_AUTH=token:<secret of 16 characters or more>, or SLUICE_AUTH=open to let everyone in"
+                    .to_owned(),
+                "SLUICE_AUTH",
+            );
         }
         if let Some(address) = self.metrics_listen
             && !on_loopback(&self.metrics_listen)
             && !on_loopback(&self.http_listen)
         {
-            found.push(format!(
-                "metrics_listen = `{address}` asks for no token; allowed: an address of loopback"
-            ));
+            add(
+                format!("metrics_listen = `{address}` asks for no token"),
+                "an address of loopback".to_owned(),
+                "SLUICE_METRICS_LISTEN",
+            );
         }
         if let (Some(tls), Some(certificate), Some(key)) = (self.tls, &self.tls_certificate, &self.tls_key) {
             if tls == Tls::Files && (certificate.is_none() || key.is_none()) {
-                found.push("tls = `files` needs both tls_certificate and tls_key".to_owned());
+                let what = "tls = `files` needs both tls_certificate and tls_key".to_owned();
+                add(what, "two files, PEM".to_owned(), "SLUICE_TLS_CERTIFICATE and SLUICE_TLS_KEY");
             }
             if tls != Tls::Files && (certificate.is_some() || key.is_some()) {
-                found.push("tls_certificate and tls_key are read only with tls = `files`".to_owned());
+                let what = "tls_certificate and tls_key are read only with tls = `files`".to_owned();
+                add(what, "tls = `files`, or neither of them".to_owned(), "SLUICE_TLS=files");
             }
         }
         if let (Some(port), Some(shards)) = (self.rtc_port, self.shards) {
             let shards = shards.unwrap_or(1);
             if port != 0 && usize::from(port) + shards - 1 > usize::from(u16::MAX) {
-                found.push(format!(
-                    "rtc_port = `{port}` leaves no port for the last of {shards} shards; allowed: at most {}",
-                    usize::from(u16::MAX) + 1 - shards
-                ));
+                let most = usize::from(u16::MAX) + 1 - shards;
+                let what = format!("rtc_port = `{port}` leaves no port for the last of {shards} shards");
+                add(what, format!("at most {most}"), "SLUICE_RTC_PORT");
             }
         }
         found

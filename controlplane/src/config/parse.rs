@@ -50,6 +50,15 @@ pub enum Io {
     Mmsg,
 }
 
+/// Whom the log is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// People.
+    Text,
+    /// Machines: one JSON object a line.
+    Json,
+}
+
 /// How HTTP is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
@@ -140,6 +149,14 @@ pub(super) fn io(text: &str) -> Result<Io, String> {
         "mmsg" => Ok(Io::Mmsg),
         "uring" => Err("this build has the mmsg backend only; use `auto` or `mmsg`".to_owned()),
         _ => Err("unknown backend".to_owned()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("unknown format".to_owned()),
     }
 }
 

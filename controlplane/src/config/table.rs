@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::parse;
-use super::parse::{Auth, Io, Origins, SecondPublisher, Tls, WithoutPublisher};
+use super::parse::{Auth, Io, LogFormat, Origins, SecondPublisher, Tls, WithoutPublisher};
 use super::{Fault, Source, Text};
 
 /// One row of the table, without its type.
@@ -59,7 +59,7 @@ macro_rules! settings {
                 $(let $name = {
                     let (setting, text) = rows.next().expect("there is one text for each row");
                     let parsed: Result<$type, String> = $parser(&text.value);
-                    parsed.map_err(|why| faults.push(Fault::new(setting, text, why))).ok()
+                    parsed.map_err(|why| faults.push(Fault::of_setting(setting, text, &why))).ok()
                 };)*
                 (Self { $($name,)* }, faults)
             }
@@ -99,6 +99,8 @@ settings! {
     tls_key: Option<PathBuf> = "", parse::optional_path, "a file";
     /// Where /metrics is served while http_listen is not loopback. It asks for no token.
     metrics_listen: SocketAddr = "127.0.0.1:9090", parse::socket_address, "address:port";
+    /// How the log and the messages of a start are written: for people, or one JSON object a line for machines.
+    log_format: LogFormat = "text", parse::log_format, "text or json";
     /// Web origins that may use the API from a browser.
     cors_origins: Origins = "*", parse::origins, "*, or origins such as https://example.org, separated by commas";
     /// What happens when someone publishes to a room that has a publisher.

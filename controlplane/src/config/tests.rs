@@ -41,6 +41,7 @@ fn a_wrong_value_is_refused_with_its_name_its_value_and_what_is_allowed() {
         ("DATA_DIR", ""),
         ("TLS", "on"),
         ("METRICS_LISTEN", "9090"),
+        ("LOG_FORMAT", "xml"),
         ("CORS_ORIGINS", "example.org"),
         ("CORS_ORIGINS", "https://example.org/path"),
         ("SECOND_PUBLISHER", "both"),
@@ -103,6 +104,25 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     assert!(explained.contains("rtc_port = 9000    [environment SLUICE_RTC_PORT]"), "{explained}");
     assert!(explained.contains("shards = 2    [file a.toml]"), "{explained}");
     assert!(explained.contains("io = auto    [default]"), "{explained}");
+}
+
+// docs/SECURITY.md H12
+#[test]
+fn a_file_that_is_no_toml_is_refused_with_its_line_and_without_its_text() {
+    let mut layers = Layers::collect(None, []).unwrap();
+    let file = "shards = 2\nauth = \"token:correct-horse-battery\n";
+    let error = layers.add_file(Path::new("sluice.toml"), file).unwrap_err().to_string();
+    assert!(error.contains("sluice.toml: line 2: "), "{error}");
+    assert!(!error.contains("battery"), "{error}");
+}
+
+#[test]
+fn a_mistyped_setting_names_the_one_that_was_meant() {
+    let name = |typed| nearest(typed).map(|setting| setting.name);
+    assert_eq!(name("http_listn"), Some("http_listen"));
+    assert_eq!(name("shardz"), Some("shards"));
+    assert_eq!(name("announced_rtc_x"), None);
+    assert_eq!(name("zzz"), None);
 }
 
 // docs/SECURITY.md H12

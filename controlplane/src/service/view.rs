@@ -1,7 +1,7 @@
 //! The live state of rooms and sessions, as the API shows it.
 #![forbid(unsafe_code)]
 
-use dataplane::command::{Command, EncodingReport, Reply, TrackReport};
+use dataplane::command::{Command, EncodingReport, LayerReport, Reply, TrackReport};
 use dataplane::transport::negotiate::PeerRole;
 use serde::Serialize;
 
@@ -69,6 +69,24 @@ pub struct EncodingView {
     pub packets_received: u64,
     /// Packets lost and never recovered.
     pub packets_lost: u64,
+    /// The spatial layers that the publisher says it sends, lowest first; left out if it does not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerView>,
+}
+
+/// A spatial layer of an encoding, as the publisher announces it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerView {
+    /// Which one, 0 the lowest.
+    pub spatial: u8,
+    /// Target bits per second up to each temporal layer, the lower ones included.
+    pub target_bitrates_bps: Vec<u64>,
+    /// Pixels, or null.
+    pub width: Option<u16>,
+    /// Pixels, or null.
+    pub height: Option<u16>,
+    /// The largest frame rate, or null.
+    pub frame_rate: Option<u8>,
 }
 
 /// A session, for whoever holds its name.
@@ -261,6 +279,19 @@ impl From<&EncodingReport> for EncodingView {
             height: report.size.map(|(_, height)| height),
             packets_received: report.packets_received,
             packets_lost: report.packets_lost,
+            layers: report.layers.iter().map(LayerView::from).collect(),
+        }
+    }
+}
+
+impl From<&LayerReport> for LayerView {
+    fn from(report: &LayerReport) -> Self {
+        Self {
+            spatial: report.spatial,
+            target_bitrates_bps: report.bitrates_kbps.iter().map(|kbps| u64::from(*kbps) * 1_000).collect(),
+            width: report.size.map(|(width, _)| width),
+            height: report.size.map(|(_, height)| height),
+            frame_rate: report.frame_rate,
         }
     }
 }

@@ -5,20 +5,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use super::header::Forms;
 use super::peer::{Feed, Peer, Watch};
 use super::streams::Streams;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
-    Binding, CloseReason, Command, EncodingReport, Event, Refusal, Reply, TrackReport, TransportReport,
+    Binding, CloseReason, Command, EncodingReport, Event, LayerReport, Refusal, Reply, TrackReport,
+    TransportReport,
 };
 use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
 use crate::limits::{TRACKS_PER_SHARD_MAX, TRANSPORTS_PER_SHARD_MAX};
-use crate::media::format::MediaKind;
+use crate::media::format::{ExtensionKind, MediaKind};
 use crate::media::subscription::Subscription;
 use crate::media::track::Track;
 use crate::transport::Transport;
 use crate::transport::description::{Section, SectionRole};
+use crate::wire::layers_allocation::LayersAllocation;
 
 impl Engine {
     pub(super) fn command(&mut self, command: Command, now: Instant) -> Reply {
@@ -143,13 +146,19 @@ impl Engine {
             }
             SectionRole::Egress { ssrc, rtx_ssrc } => {
                 let (first, first_rtx) = (self.random.first_number(), self.random.first_number());
+                let allows_mixed = peer.transport.description().allows_mixed_extensions;
+                let forms = Forms::of(allows_mixed, &section.extensions, section.mid);
+                let mut subscription = Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx);
+                if section.extensions.id(ExtensionKind::DependencyDescriptor).is_some() {
+                    subscription.dependency_len_max = forms.element_len_max();
+                }
                 let watch = Watch {
                     section: place,
                     track,
                     mid: section.mid,
                     extensions: section.extensions,
-                    form: Watch::form_of(&section.extensions, section.mid),
-                    subscription: Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx),
+                    forms,
+                    subscription,
                     keyframe_due: None,
                 };
                 node.subscribers.push((index, peer.watches.len() as u16));
@@ -254,6 +263,7 @@ impl Engine {
             size: encoding.size,
             packets_received: encoding.run.as_ref().map_or(0, |run| run.arrivals.received_total()),
             packets_lost: encoding.run.as_ref().map_or(0, |run| run.missing.lost_total()),
+            layers: encoding.allocation.as_ref().map(layer_reports).unwrap_or_default(),
         });
         let mut encodings: Vec<EncodingReport> = encodings.collect();
         encodings.sort_by_key(|encoding| std::cmp::Reverse((encoding.size, encoding.bitrate_bps)));
@@ -264,4 +274,14 @@ impl Engine {
             subscription_count: node.subscribers.len(),
         })
     }
+}
+
+fn layer_reports(allocation: &LayersAllocation) -> Vec<LayerReport> {
+    let layers = allocation.own_layers().map(|layer| LayerReport {
+        spatial: layer.highest.spatial,
+        bitrates_kbps: layer.bitrates_kbps.to_vec(),
+        size: layer.size,
+        frame_rate: layer.frame_rate,
+    });
+    layers.collect()
 }

@@ -4,25 +4,29 @@
 use super::peer::Peer;
 use super::streams::{EncodingPlace, StreamRole};
 use crate::id::{Mid, PayloadType, Rid, Ssrc, Token};
+use crate::media::carried::Carried;
 use crate::media::format::{ExtensionIds, ExtensionKind};
-use crate::media::packet::Carried;
 use crate::transport::description::{Section, SectionRole};
 use crate::wire::extension::Elements;
 use crate::wire::rtp::RtpHeader;
 
 /// The header extensions of one packet that the engine understands.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Extensions {
+pub(super) struct Extensions<'a> {
     pub(super) mid: Option<Mid>,
     pub(super) rid: Option<Rid>,
     pub(super) repaired_rid: Option<Rid>,
     pub(super) transport_sequence: Option<u16>,
     pub(super) carried: Carried,
+    /// The dependency descriptor, not read yet.
+    pub(super) dependency: Option<&'a [u8]>,
+    /// What the publisher says of its layers, not read yet.
+    pub(super) allocation: Option<&'a [u8]>,
 }
 
-impl Extensions {
+impl<'a> Extensions<'a> {
     /// Reads the extension block of an authenticated packet. What has the wrong length is not read.
-    pub(super) fn read(packet: &[u8], header: &RtpHeader, ids: &ExtensionIds) -> Self {
+    pub(super) fn read(packet: &'a [u8], header: &RtpHeader, ids: &ExtensionIds) -> Self {
         let mut seen = Self::default();
         let Some((profile, range)) = &header.extension else { return seen };
         for (id, data) in Elements::new(*profile, packet.get(range.clone()).unwrap_or_default()) {
@@ -33,25 +37,13 @@ impl Extensions {
                 Some(ExtensionKind::TransportCc) => {
                     seen.transport_sequence = data.try_into().ok().map(u16::from_be_bytes);
                 }
+                Some(ExtensionKind::DependencyDescriptor) => seen.dependency = Some(data),
+                Some(ExtensionKind::VideoLayersAllocation) => seen.allocation = Some(data),
                 Some(kind) => seen.carried.read(kind, data),
                 None => {}
             }
         }
         seen
-    }
-}
-
-impl Carried {
-    fn read(&mut self, kind: ExtensionKind, data: &[u8]) {
-        match (kind, data) {
-            (ExtensionKind::AudioLevel, [level]) => self.audio_level = Some(*level),
-            (ExtensionKind::VideoOrientation, [orientation]) => self.video_orientation = Some(*orientation),
-            (ExtensionKind::PlayoutDelay, data) => self.playout_delay = data.try_into().ok(),
-            (ExtensionKind::AbsCaptureTime, data) => {
-                self.capture_time = data.first_chunk::<8>().copied();
-            }
-            _ => {}
-        }
     }
 }
 
@@ -62,7 +54,7 @@ impl Peer {
         &self,
         ssrc: Ssrc,
         payload_type: PayloadType,
-        extensions: &Extensions,
+        extensions: &Extensions<'_>,
     ) -> Option<StreamRole> {
         let sections = &self.transport.description().sections;
         let feed = match extensions.mid {

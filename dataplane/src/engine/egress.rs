@@ -3,19 +3,17 @@
 
 use std::time::Instant;
 
+use super::header::{Departure, Source, write_head};
 use super::peer::Watch;
 use super::{Engine, PeerIndex};
 use crate::command::CloseReason;
 use crate::counters::{DropReason, add};
 use crate::id::{PayloadType, Ssrc};
-use crate::media::format::ExtensionKind;
-use crate::media::packet::{Carried, Packet};
+use crate::media::packet::Packet;
 use crate::media::subscription::{Outgoing, OutgoingForm};
-use crate::time::NtpTime;
+use crate::media::track::Track;
 use crate::transport::path::Egress;
-use crate::wire::extension::ExtensionWriter;
-use crate::wire::rtp::{FIXED_HEADER_LEN, set_extension_bit, set_padding_bit, write_header};
-use crate::wire::vp8;
+use crate::wire::rtp::set_padding_bit;
 
 impl Engine {
     /// Writes everything that one peer gets in this turn.
@@ -81,25 +79,32 @@ impl Engine {
         let mut totals = Totals::default();
         for (watch, outgoing) in peer.outbox.drain(..) {
             let watch = &mut peer.watches[usize::from(watch)];
-            let cache = &self.tracks[watch.track].track.cache;
-            let Some((packet, payload)) = cache.get(outgoing.key) else {
+            let track = &self.tracks[watch.track].track;
+            let Some((packet, payload)) = track.cache.get(outgoing.key) else {
                 self.counters.note_drop(DropReason::TooLate);
                 continue;
             };
             let Some(stream) = Stream::of(watch, &outgoing) else { continue };
             let out = egress.reserve();
-            let header_len = write_head(out, watch, &stream, &outgoing, packet, peer.transport_sequence, ntp);
-            let len = if outgoing.form == OutgoingForm::Media && outgoing.vp8.is_none() {
-                peer.transport.seal_rtp_from(out, header_len, payload, stream.ssrc, stream.index)
-            } else {
-                let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
-                peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index)
+            let source = source_of(track, &outgoing, packet);
+            let departure = Departure { transport_sequence: peer.transport_sequence, ntp };
+            let header_len = write_head(out, watch, &stream, &outgoing, packet, &source, departure);
+            let head = &packet.picture.head;
+            let borrowed = outgoing.overwrite.payload.borrowed(payload, head);
+            let len = match borrowed.filter(|_| outgoing.form == OutgoingForm::Media) {
+                Some(plain) => {
+                    peer.transport.seal_rtp_from(out, header_len, plain, stream.ssrc, stream.index)
+                }
+                None => {
+                    let plain_len = write_payload(out, header_len, &outgoing, packet, payload);
+                    peer.transport.seal_rtp(out, header_len, plain_len, stream.ssrc, stream.index)
+                }
             };
             let received_at = packet.received_at.filter(|_| outgoing.form == OutgoingForm::Media);
             egress.commit(path, len, received_at);
             peer.transport_sequence = peer.transport_sequence.wrapping_add(1);
             totals.note(outgoing.form, len);
-            watch.subscription.sent.note(&outgoing, payload.len());
+            watch.subscription.sent.note(&outgoing, borrowed.unwrap_or(payload).len());
         }
         peer.stats.packets_sent += totals.forwarded;
         add(&self.counters.packets_forwarded_total, totals.forwarded);
@@ -128,10 +133,10 @@ impl Totals {
 }
 
 /// The stream that a packet leaves on, and its number there.
-struct Stream {
-    ssrc: Ssrc,
-    payload_type: PayloadType,
-    index: u64,
+pub(super) struct Stream {
+    pub(super) ssrc: Ssrc,
+    pub(super) payload_type: PayloadType,
+    pub(super) index: u64,
 }
 
 impl Stream {
@@ -144,46 +149,15 @@ impl Stream {
     }
 }
 
-/// Writes the fixed header and the extensions; returns their length.
-fn write_head(
-    out: &mut [u8],
-    watch: &Watch,
-    stream: &Stream,
-    outgoing: &Outgoing,
-    packet: &Packet,
-    transport_sequence: u16,
-    ntp: NtpTime,
-) -> usize {
-    let marker = packet.marker && outgoing.form != OutgoingForm::Padding;
-    write_header(out, marker, stream.payload_type, stream.index as u16, outgoing.timestamp, stream.ssrc);
-    let mut writer = ExtensionWriter::new(&mut out[FIXED_HEADER_LEN..], watch.form);
-    let ids = &watch.extensions;
-    if let Some(id) = ids.id(ExtensionKind::Mid).filter(|_| !watch.subscription.is_known_to_peer) {
-        writer.push(id, watch.mid.0.as_bytes());
+/// What the source of a packet adds to its header.
+fn source_of<'a>(track: &'a Track, outgoing: &Outgoing, packet: &Packet) -> Source<'a> {
+    let encoding = track.encodings.get(usize::from(packet.source.encoding));
+    let run = encoding.and_then(|encoding| encoding.run.as_ref());
+    Source {
+        dependency: track.cache.dependency(outgoing.key),
+        remembered: run.filter(|run| run.epoch == packet.source.epoch).map(|run| &run.remembered),
+        clock_offset_seconds: track.clock_offset_seconds,
     }
-    if let Some(id) = ids.id(ExtensionKind::TransportCc) {
-        writer.push(id, &transport_sequence.to_be_bytes());
-    } else if let Some(id) = ids.id(ExtensionKind::AbsSendTime) {
-        writer.push(id, &ntp.abs_send_time().to_be_bytes()[1..]);
-    }
-    write_carried(&mut writer, watch, &packet.carried);
-    let extension_len = writer.finish();
-    if extension_len > 0 {
-        set_extension_bit(out);
-    }
-    FIXED_HEADER_LEN + extension_len
-}
-
-fn write_carried(writer: &mut ExtensionWriter<'_>, watch: &Watch, carried: &Carried) {
-    let mut push = |kind, data: Option<&[u8]>| {
-        if let (Some(id), Some(data)) = (watch.extensions.id(kind), data) {
-            writer.push(id, data);
-        }
-    };
-    push(ExtensionKind::AudioLevel, carried.audio_level.as_ref().map(std::slice::from_ref));
-    push(ExtensionKind::VideoOrientation, carried.video_orientation.as_ref().map(std::slice::from_ref));
-    push(ExtensionKind::PlayoutDelay, carried.playout_delay.as_ref().map(<[u8; 3]>::as_slice));
-    push(ExtensionKind::AbsCaptureTime, carried.capture_time.as_ref().map(<[u8; 8]>::as_slice));
 }
 
 /// Writes a payload that differs from the cached one behind the header; returns its length.
@@ -207,13 +181,6 @@ fn write_payload(
         }
         OutgoingForm::Media => {}
     }
-    let rest = match (&packet.picture.vp8, &outgoing.vp8) {
-        (Some(picture), Some(values)) => {
-            at += vp8::rewrite(payload, &picture.descriptor, values, &mut out[at..]);
-            &payload[picture.descriptor.len..]
-        }
-        _ => payload,
-    };
-    out[at..at + rest.len()].copy_from_slice(rest);
-    at + rest.len() - header_len
+    at += outgoing.overwrite.payload.write(payload, &packet.picture.head, &mut out[at..]);
+    at - header_len
 }

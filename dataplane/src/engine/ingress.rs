@@ -10,24 +10,33 @@ use crate::command::Event;
 use crate::counters::DropReason;
 use crate::id::Ssrc;
 use crate::media::arrival::Arrival;
-use crate::media::format::Format;
-use crate::media::packet::{Carried, Packet, Source};
+use crate::media::carried::Carried;
+use crate::media::format::{Codec, Format};
+use crate::media::packet::{Packet, Source};
 use crate::media::packet_cache::CacheKey;
-use crate::media::picture::Picture;
+use crate::media::picture::{Head, Picture};
 use crate::media::track::Track;
 use crate::transport::path::Datagram;
+use crate::wire::layers_allocation::LayersAllocation;
 use crate::wire::rtp::{RtpHeader, padding_len};
+use crate::wire::{opus, red};
 
 /// An opened packet whose payload is in the vacant slot of its track's cache.
 #[derive(Clone, Copy, Debug)]
-struct Arrived {
+pub(super) struct Arrived<'a> {
     ssrc: Ssrc,
-    format: Format,
-    index: u64,
-    timestamp: u32,
+    pub(super) format: Format,
+    /// It holds a redundant payload.
+    is_red: bool,
+    pub(super) index: u64,
+    pub(super) timestamp: u32,
     marker: bool,
-    payload_len: usize,
+    pub(super) payload_len: usize,
     carried: Carried,
+    /// The dependency descriptor as it came.
+    dependency: Option<&'a [u8]>,
+    /// What the publisher says of its layers, as it came.
+    allocation: Option<&'a [u8]>,
     /// `None` for a retransmission.
     received_at: Option<Instant>,
 }
@@ -76,11 +85,14 @@ impl Engine {
                 let arrived = Arrived {
                     ssrc: header.ssrc,
                     format,
+                    is_red: format.is_red(header.payload_type),
                     index: opened.index,
                     timestamp: header.timestamp,
                     marker: header.marker,
                     payload_len,
                     carried: extensions.carried,
+                    dependency: extensions.dependency,
+                    allocation: extensions.allocation,
                     received_at: Some(datagram.received_at),
                 };
                 self.take(index, place, &arrived, now)
@@ -95,7 +107,7 @@ impl Engine {
         &mut self,
         index: PeerIndex,
         header: &RtpHeader,
-        extensions: &Extensions,
+        extensions: &Extensions<'_>,
     ) -> Result<StreamRole, DropReason> {
         let peer = &mut self.peers[index.0];
         let role =
@@ -115,7 +127,7 @@ impl Engine {
         place: EncodingPlace,
         header: &RtpHeader,
         payload_len: usize,
-        extensions: &Extensions,
+        extensions: &Extensions<'_>,
         now: Instant,
     ) -> Result<(), DropReason> {
         let format = self.format_of(index, place, |section| section.format_of_rtx(header.payload_type))?;
@@ -132,11 +144,14 @@ impl Engine {
         let arrived = Arrived {
             ssrc: run.ssrc,
             format,
+            is_red: false,
             index: run.unwrap(u16::from_be_bytes(*original)),
             timestamp: header.timestamp,
             marker: header.marker,
             payload_len: payload.len(),
             carried: extensions.carried,
+            dependency: extensions.dependency,
+            allocation: extensions.allocation,
             received_at: None,
         };
         track.cache.vacant_payload()[..payload.len()].copy_from_slice(payload);
@@ -159,12 +174,18 @@ impl Engine {
         &mut self,
         index: PeerIndex,
         place: EncodingPlace,
-        arrived: &Arrived,
+        arrived: &Arrived<'_>,
         now: Instant,
     ) -> Result<(), DropReason> {
         let track_index = self.peers[index.0].feeds[usize::from(place.feed)].track;
         let node = &mut self.tracks[track_index];
-        let key = keep(&mut node.track, place.encoding, arrived, now)?;
+        let head = audio_head(arrived, &node.track.cache.vacant_payload()[..arrived.payload_len])?;
+        let arrival = note(&mut node.track, place.encoding, arrived, now)?;
+        if let (Arrival::Newest { gap }, Head::Red(red)) = (arrival, head) {
+            self.recover(track_index, place.encoding, arrived, red, gap, now);
+        }
+        let node = &mut self.tracks[track_index];
+        let key = keep(&mut node.track, place.encoding, arrived, arrival, head)?;
         if node.track.codec != Some(arrived.format.codec) {
             node.track.codec = Some(arrived.format.codec);
             let event = Event::TrackStarted { track: node.id, codec: arrived.format.codec };
@@ -176,20 +197,42 @@ impl Engine {
     }
 }
 
-/// Counts a packet and keeps it in the cache, unless the track has it already.
-fn keep(track: &mut Track, encoding: u8, arrived: &Arrived, now: Instant) -> Result<CacheKey, DropReason> {
-    let arrival = note(track, encoding, arrived, now)?;
+/// Keeps a packet that was counted in the cache.
+fn keep(
+    track: &mut Track,
+    encoding: u8,
+    arrived: &Arrived<'_>,
+    arrival: Arrival,
+    head: Head,
+) -> Result<CacheKey, DropReason> {
     let Track { encodings, cache, .. } = track;
     let state = encodings.get_mut(usize::from(encoding)).ok_or(DropReason::UnboundSsrc)?;
     let run = state.run.as_mut().ok_or(DropReason::UnboundSsrc)?;
     if let (Arrival::Newest { .. }, Some(received_at)) = (arrival, arrived.received_at) {
         run.arrivals.measure_jitter(arrived.timestamp, received_at, arrived.format.clock_rate_hz);
     }
-    let picture = if arrived.payload_len == 0 {
+    if let Arrival::Newest { .. } = arrival {
+        run.newest_timestamp = Some(arrived.timestamp);
+    }
+    let slot = cache.vacant_payload();
+    let mut picture = if arrived.payload_len == 0 {
         Picture::default()
     } else {
-        run.pictures.read(arrived.format.codec, &cache.vacant_payload()[..arrived.payload_len])
+        run.pictures.read(arrived.format.codec, &slot[..arrived.payload_len], arrived.dependency)
     };
+    if let Head::Red(_) = head {
+        picture.head = head;
+    }
+    let dependency_len = keep_dependency(&mut picture, arrived, slot);
+    let mut carried = arrived.carried;
+    run.remembered.note(&mut carried, arrived.timestamp, arrived.marker, picture.is_entry);
+    if let Some(mut allocation) = arrived.allocation.and_then(LayersAllocation::parse) {
+        if let Some(before) = &state.allocation {
+            allocation.fill_sizes(before);
+        }
+        state.size = state.size.or(allocation.own_layers().last().and_then(|layer| layer.size));
+        state.allocation = Some(allocation);
+    }
     if picture.is_entry {
         state.keyframes.granted();
         state.size = picture.size.or(state.size);
@@ -201,13 +244,46 @@ fn keep(track: &mut Track, encoding: u8, arrived: &Arrived, now: Instant) -> Res
         marker: arrived.marker,
         payload_len: arrived.payload_len as u16,
         picture,
-        carried: arrived.carried,
+        dependency_len,
+        carried,
+        is_recovered: false,
         received_at: arrived.received_at,
     }))
 }
 
+/// The head of an audio payload that will be unwrapped or numbered anew.
+///
+/// Audio that cannot be what it says is dropped before it changes anything: it could neither be unwrapped nor
+/// be given another inner payload type.
+fn audio_head(arrived: &Arrived<'_>, payload: &[u8]) -> Result<Head, DropReason> {
+    if arrived.format.codec != Codec::Opus || payload.is_empty() {
+        return Ok(Head::Fixed);
+    }
+    if arrived.is_red {
+        return red::Header::parse(payload, arrived.format.payload_type).map(Head::Red);
+    }
+    if opus::is_sound(payload) { Ok(Head::Fixed) } else { Err(DropReason::MalformedPayload) }
+}
+
+/// Puts a sound dependency descriptor behind the payload, and returns its length. Both came in one datagram,
+/// so there is room.
+fn keep_dependency(picture: &mut Picture, arrived: &Arrived<'_>, slot: &mut [u8]) -> u8 {
+    let Some(bytes) = arrived.dependency.filter(|_| picture.dependency.is_some()) else { return 0 };
+    let room = slot.get_mut(arrived.payload_len..arrived.payload_len + bytes.len());
+    match (room, u8::try_from(bytes.len())) {
+        (Some(room), Ok(len)) => {
+            room.copy_from_slice(bytes);
+            len
+        }
+        _ => {
+            picture.dependency = None;
+            0
+        }
+    }
+}
+
 /// Counts a packet in its run of numbers. A new SSRC or payload type begins a new run.
-fn note(track: &mut Track, encoding: u8, arrived: &Arrived, now: Instant) -> Result<Arrival, DropReason> {
+fn note(track: &mut Track, encoding: u8, arrived: &Arrived<'_>, now: Instant) -> Result<Arrival, DropReason> {
     let state = track.encodings.get_mut(usize::from(encoding)).ok_or(DropReason::UnboundSsrc)?;
     match &mut state.run {
         Some(run) if run.ssrc == arrived.ssrc && run.format == arrived.format => {

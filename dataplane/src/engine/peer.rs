@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use super::TrackIndex;
+use super::header::Forms;
 use super::streams::Streams;
 use crate::command::CloseReason;
 use crate::congestion::twcc_log::TwccLog;
@@ -15,7 +16,6 @@ use crate::media::format::{ExtensionIds, ExtensionKind};
 use crate::media::subscription::{Outgoing, Subscription};
 use crate::transport::Transport;
 use crate::transport::description::{Description, SectionRole};
-use crate::wire::extension::Form;
 
 /// The state of one peer.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ pub(super) struct Watch {
     pub(super) track: TrackIndex,
     pub(super) mid: Mid,
     pub(super) extensions: ExtensionIds,
-    /// The extension form that fits every id of the section.
-    pub(super) form: Form,
+    /// The forms of extension blocks that it can read.
+    pub(super) forms: Forms,
     pub(super) subscription: Subscription,
     /// A keyframe that it asked for too soon; it is asked for then.
     pub(super) keyframe_due: Option<Instant>,
@@ -170,17 +170,6 @@ impl Peer {
     /// it must not go away.
     pub(super) fn round_trip_or(&self, default: Duration) -> Duration {
         self.stats.round_trip.unwrap_or(default).max(ROUND_TRIP_MIN)
-    }
-}
-
-impl Watch {
-    /// The form that every extension we may write needs.
-    pub(super) fn form_of(extensions: &ExtensionIds, mid: Mid) -> Form {
-        let needs_two_byte = ExtensionKind::ALL
-            .into_iter()
-            .filter_map(|kind| extensions.id(kind))
-            .any(|id| Form::needed_for(id, mid.0.as_bytes().len()) == Form::TwoByte);
-        if needs_two_byte { Form::TwoByte } else { Form::OneByte }
     }
 }
 

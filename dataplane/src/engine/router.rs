@@ -4,6 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
+
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::Event;
 use crate::counters::DropReason;
@@ -132,18 +134,18 @@ impl Engine {
         }
     }
 
-    /// Offers what came before the first packet of a keyframe although it stands behind it.
+    /// Offers what came before the first packet of a keyframe although it stands behind it, in the
+    /// publisher's order: a receiver that saw the last packet first would ask for the others.
     fn offer_rest(&mut self, track: TrackIndex, first: CacheKey, peer: PeerIndex, watch: u16, now: Instant) {
         let cache = &self.tracks[track].track.cache;
         let Some((entry, _)) = cache.get(first) else { return };
         let (source, index) = (entry.source, entry.index);
-        let mut early: [Option<CacheKey>; KEYFRAME_REORDER_MAX] = [None; KEYFRAME_REORDER_MAX];
         let newest = cache.newest(KEYFRAME_REORDER_MAX);
         let behind = newest.filter(|(_, packet)| packet.source == source && packet.index > index);
-        for (slot, (key, _)) in early.iter_mut().zip(behind) {
-            *slot = Some(key);
-        }
-        for key in early.into_iter().flatten() {
+        let mut early: ArrayVec<(u64, CacheKey), KEYFRAME_REORDER_MAX> =
+            behind.map(|(key, packet)| (packet.index, key)).collect();
+        early.sort_unstable_by_key(|(index, _)| *index);
+        for (_, key) in early {
             self.offer_guarded(track, key, peer, watch, now);
         }
     }

@@ -89,6 +89,16 @@ impl Arrivals {
         Arrival::Late
     }
 
+    /// Takes a packet that did not come for received, because its content came otherwise; false if it came or
+    /// is too old to tell. It stays lost in reports.
+    pub fn fill(&mut self, index: u64) -> bool {
+        let is_missing = index < self.highest && self.highest - index < WINDOW && !self.is_set(index);
+        if is_missing {
+            self.set(index);
+        }
+        is_missing
+    }
+
     /// Measures jitter with a packet that came at `now` (RFC 3550, section A.8).
     pub fn measure_jitter(&mut self, timestamp: u32, now: Instant, clock_rate_hz: u32) {
         if let Some((then, before)) = self.last_transit {

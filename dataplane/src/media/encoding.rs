@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::arrival::{Arrival, Arrivals, SenderReport};
+use super::carried::Remembered;
 use super::format::Format;
 use super::keyframe::KeyframeRequests;
 use super::loss::MissingPackets;
@@ -11,6 +12,7 @@ use super::meter::BitrateMeter;
 use super::picture::PictureReader;
 use crate::id::{Rid, Ssrc};
 use crate::limits::ENCODING_SILENCE_MAX;
+use crate::wire::layers_allocation::LayersAllocation;
 
 /// The state of one encoding. It outlives its SSRC: a new one begins a new run.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Encoding {
     pub keyframes: KeyframeRequests,
     /// Width and height of the last keyframe, pixels.
     pub size: Option<(u16, u16)>,
+    /// What its publisher last said of the layers that it sends.
+    pub allocation: Option<LayersAllocation>,
     /// What is arriving, once it does.
     pub run: Option<Run>,
 }
@@ -42,6 +46,10 @@ pub struct Run {
     pub sender_report: Option<SenderReport>,
     /// Follows picture ids.
     pub pictures: PictureReader,
+    /// What is said now and then.
+    pub remembered: Remembered,
+    /// The timestamp of the newest packet.
+    pub newest_timestamp: Option<u32>,
     /// How often a keyframe was wanted only to learn the size.
     pub size_requests: u8,
     meter: BitrateMeter,
@@ -51,7 +59,7 @@ pub struct Run {
 impl Encoding {
     /// An encoding that nothing arrived for yet.
     pub fn new(rid: Option<Rid>) -> Self {
-        Self { rid, keyframes: KeyframeRequests::default(), size: None, run: None }
+        Self { rid, keyframes: KeyframeRequests::default(), size: None, allocation: None, run: None }
     }
 
     /// Whether packets came lately.
@@ -85,6 +93,8 @@ impl Run {
             missing: MissingPackets::default(),
             sender_report: None,
             pictures: PictureReader::default(),
+            remembered: Remembered::default(),
+            newest_timestamp: None,
             size_requests: 0,
             meter: BitrateMeter::new(now),
             last_at: now,
@@ -104,6 +114,12 @@ impl Run {
         self.meter.add(payload_len, now);
         self.last_at = now;
         arrival
+    }
+
+    /// Takes the packet `index` for arrived, because its content was found elsewhere. False if it came itself.
+    pub fn fill(&mut self, index: u64) -> bool {
+        self.missing.note_arrival(index);
+        self.arrivals.fill(index)
     }
 
     /// When it counts as silent, if nothing comes before.

@@ -23,6 +23,8 @@ pub enum Codec {
     Vp9,
     /// RFC 6184.
     H264,
+    /// RFC 7798.
+    H265,
     /// The AV1 RTP specification of AOM.
     Av1,
 }
@@ -35,6 +37,7 @@ impl Codec {
             Codec::Vp8 => "VP8",
             Codec::Vp9 => "VP9",
             Codec::H264 => "H264",
+            Codec::H265 => "H265",
             Codec::Av1 => "AV1",
         }
     }
@@ -52,6 +55,13 @@ pub enum Profile {
         /// 0: single NAL units only; 1: aggregates and fragments too.
         packetization_mode: u8,
     },
+    /// RFC 7798, section 7.1.
+    H265 {
+        /// 1 is Main, 2 is Main 10.
+        profile_id: u8,
+        /// 0 is the main tier, 1 the high one.
+        tier_flag: u8,
+    },
     /// VP9 profile-id or AV1 profile.
     Number(u8),
 }
@@ -67,6 +77,9 @@ pub struct Format {
     pub payload_type: PayloadType,
     /// The payload type of its retransmissions (RFC 4588), if negotiated.
     pub rtx: Option<PayloadType>,
+    /// The payload type of payloads that repeat earlier ones in front of their own (RFC 2198), if negotiated.
+    /// Both kinds share one SSRC and its numbers, so a publisher may change between them at any packet.
+    pub red: Option<PayloadType>,
     /// RTP clock rate, Hz.
     pub clock_rate_hz: u32,
     /// Which feedback was negotiated.
@@ -103,9 +116,40 @@ impl Format {
                 Profile::H264 { profile_level_id: mine, packetization_mode: my_mode },
                 Profile::H264 { profile_level_id: theirs, packetization_mode: their_mode },
             ) => my_mode >= their_mode && h264_family(mine) >= h264_family(theirs),
+            (
+                Profile::H265 { profile_id: mine, tier_flag: my_tier },
+                Profile::H265 { profile_id: theirs, tier_flag: their_tier },
+            ) => h265_includes(mine, theirs) && my_tier >= their_tier,
             (Profile::Number(mine), Profile::Number(theirs)) => mine == theirs,
             _ => true,
         }
+    }
+
+    /// The one of a receiver's formats to send what a sender sends as `sent`: the same profile and mode before
+    /// those that include them, and of equal ones the first.
+    pub fn best_for<'a>(formats: &'a [Format], sent: &Format) -> Option<&'a Format> {
+        let fitting = formats.iter().filter(|format| format.can_show(sent));
+        fitting.min_by_key(|format| format.distance(sent))
+    }
+
+    fn distance(&self, sent: &Format) -> u8 {
+        match (self.profile, sent.profile) {
+            (mine, theirs) if mine == theirs => 0,
+            (
+                Profile::H264 { profile_level_id: mine, packetization_mode: my_mode },
+                Profile::H264 { profile_level_id: theirs, packetization_mode: their_mode },
+            ) => {
+                let modes = u8::from(my_mode != their_mode);
+                let profiles = 2 * u8::from(mine >> 8 != theirs >> 8);
+                1 + modes + profiles + 4 * (h264_family(mine) - h264_family(theirs))
+            }
+            _ => 1,
+        }
+    }
+
+    /// Whether packets of `payload_type` hold redundant payloads.
+    pub fn is_red(&self, payload_type: PayloadType) -> bool {
+        self.red == Some(payload_type)
     }
 }
 
@@ -117,6 +161,11 @@ fn h264_family(profile_level_id: u32) -> u8 {
         0x58 => 1,
         _ => 2,
     }
+}
+
+/// A Main 10 decoder decodes Main (H.265, section A.3.3); otherwise profiles stand alone.
+fn h265_includes(mine: u8, theirs: u8) -> bool {
+    mine == theirs || (mine, theirs) == (2, 1)
 }
 
 /// A header extension that Sluice reads, writes or passes on. Others are stripped.
@@ -145,11 +194,15 @@ pub enum ExtensionKind {
     AbsCaptureTime,
     /// video-layers-allocation00 of libwebrtc: read, never passed on.
     VideoLayersAllocation,
+    /// video-content-type of libwebrtc.
+    ContentType,
+    /// color-space of libwebrtc.
+    ColorSpace,
 }
 
 impl ExtensionKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 13;
 
     /// Every kind, in the order of its discriminant.
     pub const ALL: [ExtensionKind; Self::COUNT] = [
@@ -164,6 +217,8 @@ impl ExtensionKind {
         ExtensionKind::PlayoutDelay,
         ExtensionKind::AbsCaptureTime,
         ExtensionKind::VideoLayersAllocation,
+        ExtensionKind::ContentType,
+        ExtensionKind::ColorSpace,
     ];
 
     /// The URI that names it in SDP (RFC 8285, section 5).
@@ -186,6 +241,8 @@ impl ExtensionKind {
             ExtensionKind::VideoLayersAllocation => {
                 "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"
             }
+            ExtensionKind::ContentType => "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+            ExtensionKind::ColorSpace => "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
         }
     }
 }
@@ -214,5 +271,85 @@ impl ExtensionIds {
     /// Says that `kind` was negotiated as `id`.
     pub fn set(&mut self, kind: ExtensionKind, id: u8) {
         self.ids[kind as usize] = id;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(payload_type: u8, codec: Codec, profile: Profile) -> Format {
+        Format {
+            codec,
+            profile,
+            payload_type: PayloadType(payload_type),
+            rtx: None,
+            red: None,
+            clock_rate_hz: 90_000,
+            feedback: Feedback::default(),
+        }
+    }
+
+    fn h264(payload_type: u8, profile_level_id: u32, packetization_mode: u8) -> Format {
+        format(payload_type, Codec::H264, Profile::H264 { profile_level_id, packetization_mode })
+    }
+
+    #[track_caller]
+    fn check(formats: &[Format], sent: Format, expected: Option<u8>) {
+        assert_eq!(
+            Format::best_for(formats, &sent).map(|format| format.payload_type.0),
+            expected,
+            "{sent:?}"
+        );
+    }
+
+    /// What Chromium offers, in its order.
+    #[test]
+    fn h264_is_sent_under_the_nearest_profile_and_mode() {
+        let chromium = [
+            h264(102, 0x42001f, 1),
+            h264(104, 0x42001f, 0),
+            h264(108, 0x42e01f, 1),
+            h264(114, 0x42e01f, 0),
+            h264(116, 0x4d001f, 1),
+            h264(39, 0x4d001f, 0),
+        ];
+        for (sent, expected) in [
+            (h264(1, 0x42e01f, 1), Some(108)),
+            (h264(1, 0x42e01f, 0), Some(114)),
+            (h264(1, 0x42e034, 1), Some(108)),
+            (h264(1, 0x4d0032, 0), Some(39)),
+            (h264(1, 0x64001f, 1), None),
+        ] {
+            check(&chromium, sent, expected);
+        }
+    }
+
+    #[test]
+    fn mode_0_never_gets_what_mode_1_sends_but_mode_1_takes_both() {
+        check(&[h264(96, 0x42e01f, 0)], h264(1, 0x42e01f, 1), None);
+        check(&[h264(96, 0x64001f, 0)], h264(1, 0x42e01f, 1), None);
+        check(&[h264(96, 0x42e01f, 1)], h264(1, 0x42e01f, 0), Some(96));
+        check(&[h264(96, 0x42e01f, 0), h264(97, 0x64001f, 1)], h264(1, 0x42e01f, 1), Some(97));
+    }
+
+    #[test]
+    fn h265_is_sent_to_who_decodes_its_profile_and_tier() {
+        let h265 =
+            |profile_id, tier_flag| format(profile_id, Codec::H265, Profile::H265 { profile_id, tier_flag });
+        check(&[h265(1, 0)], h265(1, 0), Some(1));
+        check(&[h265(2, 0)], h265(1, 0), Some(2));
+        check(&[h265(2, 0), h265(1, 0)], h265(1, 0), Some(1));
+        check(&[h265(1, 0)], h265(2, 0), None);
+        check(&[h265(1, 0)], h265(1, 1), None);
+        check(&[h265(4, 1)], h265(1, 0), None);
+    }
+
+    #[test]
+    fn every_kind_of_extension_has_its_place_and_a_uri_of_its_own() {
+        for (at, kind) in ExtensionKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+            assert_eq!(ExtensionKind::ALL.iter().filter(|other| other.uri() == kind.uri()).count(), 1);
+        }
     }
 }

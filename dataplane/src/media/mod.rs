@@ -2,12 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod arrival;
+pub mod carried;
+pub mod dependency;
+pub mod dependency_line;
 pub mod encoding;
 pub mod format;
 pub mod keyframe;
 pub mod loss;
 pub mod meter;
 pub mod numbering;
+pub mod overwrite;
 pub mod packet;
 pub mod packet_cache;
 pub mod picture;

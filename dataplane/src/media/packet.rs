@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::carried::Carried;
 use super::picture::Picture;
 
 /// One uninterrupted run of numbers of one encoding. A new SSRC, a new payload type or a new publisher
@@ -30,22 +31,13 @@ pub struct Packet {
     pub payload_len: u16,
     /// What the payload says of its picture.
     pub picture: Picture,
+    /// Bytes of its dependency descriptor, which is kept behind the payload. 0: there is none.
+    pub dependency_len: u8,
     /// Header extensions that are passed on.
     pub carried: Carried,
+    /// It never came: it was found as redundancy in a later one.
+    pub is_recovered: bool,
     /// When the kernel received it, for the latency histogram. `None` for what came by RTX: it measures
     /// the publisher's link, not us.
     pub received_at: Option<Instant>,
-}
-
-/// Header extensions of a publisher that subscribers receive unchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
-    /// RFC 6464: voice activity bit and level.
-    pub audio_level: Option<u8>,
-    /// Coordination of video orientation.
-    pub video_orientation: Option<u8>,
-    /// Minimum and maximum delay, 12 bits each, in units of 10 ms.
-    pub playout_delay: Option<[u8; 3]>,
-    /// Capture time, NTP 32.32. The optional clock offset is not passed on: it is the publisher's.
-    pub capture_time: Option<[u8; 8]>,
 }

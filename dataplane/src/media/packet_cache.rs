@@ -67,6 +67,13 @@ impl PacketCache {
         Some((packet, &slot.payload[..usize::from(packet.payload_len)]))
     }
 
+    /// The dependency descriptor of a packet, as it came; empty if it has none or was overwritten.
+    pub fn dependency(&self, key: CacheKey) -> &[u8] {
+        let Some((packet, payload)) = self.get(key) else { return &[] };
+        let (start, len) = (payload.len(), usize::from(packet.dependency_len));
+        self.slots[self.at(key.0)].payload.get(start..start + len).unwrap_or_default()
+    }
+
     /// The newest `count` packets, newest first.
     pub fn newest(&self, count: usize) -> impl Iterator<Item = (CacheKey, &Packet)> {
         let count = (count as u64).min(self.next_serial).min(self.len as u64 - 1);
@@ -121,7 +128,9 @@ mod tests {
             marker: false,
             payload_len: 3,
             picture: Default::default(),
+            dependency_len: 0,
             carried: Default::default(),
+            is_recovered: false,
             received_at: None,
         })
     }

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::overwrite::Overwrite;
 use super::packet_cache::CacheKey;
 use crate::limits::{RTX_SENDS_MAX, SENT_LOG_LEN};
-use crate::wire::vp8;
 
 /// Where a sent packet's payload is, and what was written over it: a repeat is identical.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,8 @@ pub struct Sent {
     pub key: CacheKey,
     /// The egress timestamp.
     pub timestamp: u32,
-    /// What was written into a VP8 descriptor.
-    pub vp8: Option<vp8::Rewrite>,
+    /// What was written over it.
+    pub overwrite: Overwrite,
     sends: u8,
     last_sent: Option<Instant>,
 }
@@ -30,12 +30,12 @@ pub struct SentLog {
 
 impl SentLog {
     /// Remembers a packet that is being sent.
-    pub fn note(&mut self, number: u64, key: CacheKey, timestamp: u32, vp8: Option<vp8::Rewrite>) {
+    pub fn note(&mut self, number: u64, key: CacheKey, timestamp: u32, overwrite: Overwrite) {
         if self.ring.is_empty() {
             self.ring.resize(SENT_LOG_LEN, None);
         }
         let at = at(number);
-        self.ring[at] = Some(Sent { number, key, timestamp, vp8, sends: 0, last_sent: None });
+        self.ring[at] = Some(Sent { number, key, timestamp, overwrite, sends: 0, last_sent: None });
     }
 
     /// The packet to send again as `number`, unless it was never sent, is too old, was repeated too often

@@ -15,18 +15,21 @@
 use std::time::{Duration, Instant};
 
 use super::arrival::SenderReport;
+use super::dependency_line::DependencyLine;
 use super::format::{Codec, Format};
 use super::keyframe::KeyframeBudget;
 use super::numbering::{Joint, Numbering};
+use super::overwrite::{Overwrite, PayloadOverwrite};
 use super::packet::{Packet, Source};
 use super::packet_cache::CacheKey;
+use super::picture::Head;
 use super::picture_line::PictureLine;
 use super::sent_log::SentLog;
 use super::timeline::Timeline;
 use crate::counters::DropReason;
 use crate::id::{PayloadType, Ssrc};
 use crate::limits::RTX_BURST_MAX;
-use crate::wire::vp8;
+use crate::wire::dependency_descriptor::Shift;
 
 /// A packet of the track on offer, with what the track knows of its source.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +73,12 @@ pub struct Outgoing {
     pub number: u64,
     /// The egress timestamp.
     pub timestamp: u32,
-    /// What to write into a VP8 descriptor.
-    pub vp8: Option<vp8::Rewrite>,
+    /// What is written over it.
+    pub overwrite: Overwrite,
     /// In which form it is sent.
     pub form: OutgoingForm,
+    /// It is the first of its source.
+    pub begins_source: bool,
 }
 
 /// In which form a packet is sent.
@@ -103,6 +108,8 @@ pub struct Subscription {
     pub sent: SentTotals,
     /// Whether the subscriber has reported on this SSRC, and so knows its MID.
     pub is_known_to_peer: bool,
+    /// Bytes of the largest dependency descriptor that the subscriber can get; 0 if it negotiated none.
+    pub dependency_len_max: usize,
     current: Option<Current>,
     refused: Option<Codec>,
     /// The source that was refused, so that it is said once.
@@ -110,6 +117,7 @@ pub struct Subscription {
     numbering: Numbering,
     rtx_next: u64,
     pictures: PictureLine,
+    dependencies: DependencyLine,
     log: SentLog,
     is_last_marked: bool,
     budget: KeyframeBudget,
@@ -175,6 +183,8 @@ impl Subscription {
             numbering: Numbering::new(first),
             rtx_next: first_rtx,
             pictures: PictureLine::default(),
+            dependencies: DependencyLine::default(),
+            dependency_len_max: 0,
             log: SentLog::default(),
             is_last_marked: true,
             budget: KeyframeBudget::default(),
@@ -186,13 +196,16 @@ impl Subscription {
     /// the subscriber negotiated.
     pub fn offer(&mut self, offer: &Offer<'_>, formats: &[Format], now: Instant) -> Verdict {
         let source = offer.packet.source;
+        if offer.packet.is_recovered && !self.needs_recovered(source) {
+            return Verdict::Drop(DropReason::Redundant);
+        }
         if self.current.is_some_and(|current| current.source == source) {
             return self.follow(offer, now);
         }
         if Some(source.encoding) != offer.target {
             return Verdict::Drop(DropReason::OtherEncoding);
         }
-        let Some(format) = formats.iter().find(|format| format.can_show(offer.format)) else {
+        let Some(format) = Format::best_for(formats, offer.format) else {
             if self.refused_source.replace(source) != Some(source) {
                 self.refused = Some(offer.format.codec);
             }
@@ -202,6 +215,11 @@ impl Subscription {
             return Verdict::Drop(DropReason::AwaitingKeyframe);
         }
         self.switch(offer, *format, now)
+    }
+
+    /// Whether a packet that was recovered from redundancy closes a gap of what is sent.
+    fn needs_recovered(&self, source: Source) -> bool {
+        self.current.is_some_and(|current| current.source == source && current.format.red.is_none())
     }
 
     /// The encoding that is being sent.
@@ -242,8 +260,9 @@ impl Subscription {
             payload_type,
             number: sent.number,
             timestamp: sent.timestamp,
-            vp8: sent.vp8,
+            overwrite: sent.overwrite,
             form: OutgoingForm::Repeat { rtx_number },
+            begins_source: false,
         })
     }
 
@@ -262,15 +281,17 @@ impl Subscription {
             // What was sent before would be repeated under the payload type of now.
             self.log.clear();
         }
-        let joint = if self.is_last_marked { Joint::Whole } else { Joint::Cut };
+        // Each packet of audio is whole.
+        let is_whole = self.is_last_marked || format.codec == Codec::Opus;
+        let joint = if is_whole { Joint::Whole } else { Joint::Cut };
         let number = self.numbering.switch(packet.index, joint);
         self.timeline.switch(packet.timestamp, offer.report, format.clock_rate_hz, now);
-        if let Some(picture) = &packet.picture.vp8 {
-            self.pictures.switch(picture);
-        }
+        self.pictures.switch(&packet.picture);
+        self.dependencies.switch();
         self.current = Some(Current { source: packet.source, feed: offer.feed, format });
         self.refused_source = None;
-        Verdict::Switch(self.outgoing(offer, number, OutgoingForm::Media, now))
+        let first = self.outgoing(offer, number, OutgoingForm::Media, now);
+        Verdict::Switch(Outgoing { begins_source: true, ..first })
     }
 
     fn follow(&mut self, offer: &Offer<'_>, now: Instant) -> Verdict {
@@ -290,16 +311,34 @@ impl Subscription {
     fn outgoing(&mut self, offer: &Offer<'_>, number: u64, form: OutgoingForm, now: Instant) -> Outgoing {
         let packet = offer.packet;
         let timestamp = self.timeline.place(packet.timestamp, now);
-        let vp8 = packet.picture.vp8.as_ref().and_then(|picture| self.pictures.place(picture));
+        let format = self.current.map_or(*offer.format, |current| current.format);
+        let (payload_type, payload) = self.payload_for(offer, &format);
+        let overwrite = Overwrite { payload, dependency: self.dependency_for(packet) };
         if number + 1 == self.numbering.next() {
             self.is_last_marked = packet.marker;
         }
         if form == OutgoingForm::Media && self.rtx_ssrc.is_some() {
-            self.log.note(number, offer.key, timestamp, vp8);
+            self.log.note(number, offer.key, timestamp, overwrite);
         }
         self.repeats.sent += 1;
-        let payload_type =
-            self.current.map_or(offer.format.payload_type, |current| current.format.payload_type);
-        Outgoing { key: offer.key, payload_type, number, timestamp, vp8, form }
+        Outgoing { key: offer.key, payload_type, number, timestamp, overwrite, form, begins_source: false }
+    }
+
+    /// The payload type that a packet leaves with, and what is written over its payload.
+    fn payload_for(&mut self, offer: &Offer<'_>, format: &Format) -> (PayloadType, PayloadOverwrite) {
+        let picture = &offer.packet.picture;
+        match (&picture.head, format.red) {
+            (Head::Red(_), None) => (format.payload_type, PayloadOverwrite::RedPrimary),
+            (Head::Red(_), Some(red)) if format.payload_type == offer.format.payload_type => {
+                (red, PayloadOverwrite::Keep)
+            }
+            (Head::Red(_), Some(red)) => (red, PayloadOverwrite::RedInner(format.payload_type)),
+            _ => (format.payload_type, self.pictures.place(picture)),
+        }
+    }
+
+    fn dependency_for(&mut self, packet: &Packet) -> Option<Shift> {
+        let fits = usize::from(packet.dependency_len) <= self.dependency_len_max;
+        self.dependencies.place(packet.picture.dependency.as_ref()?, fits)
     }
 }

@@ -90,6 +90,7 @@ impl Track {
         if let Some(encoding) = self.encodings.get_mut(usize::from(encoding)) {
             encoding.run = Some(Run::new(epoch, ssrc, format, index, now));
             encoding.size = None;
+            encoding.allocation = None;
         }
         self.reconsider_at = None;
     }
@@ -101,7 +102,7 @@ impl Track {
             return;
         }
         self.reconsider_at = Some(now + RECONSIDER_INTERVAL);
-        let shows_size = matches!(self.codec, Some(Codec::Vp8 | Codec::H264));
+        let shows_size = self.codec.is_some_and(|codec| codec != Codec::Opus);
         let is_simulcast = self.encodings.len() > 1;
         for encoding in &mut self.encodings {
             let is_unknown =

@@ -12,6 +12,7 @@
 pub mod egress;
 pub mod figures;
 mod kernel;
+pub mod machine;
 mod message;
 pub mod probe;
 mod receive;

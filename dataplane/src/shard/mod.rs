@@ -27,8 +27,9 @@ use std::sync::Arc;
 
 pub use self::handle::ShardHandle;
 use crate::id::ShardId;
-pub use crate::mmsg::probe;
 pub use crate::mmsg::socket::SocketFacts;
+pub use crate::mmsg::socket::open_all;
+pub use crate::mmsg::{machine, probe};
 
 /// What a shard is started with.
 #[derive(Clone, Debug)]

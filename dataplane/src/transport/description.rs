@@ -52,9 +52,9 @@ pub enum SectionRole {
 }
 
 impl Section {
-    /// The format that has `payload_type` as its media payload type.
+    /// The format that has `payload_type` as its media payload type, redundant payloads included.
     pub fn format(&self, payload_type: PayloadType) -> Option<&Format> {
-        self.formats.iter().find(|format| format.payload_type == payload_type)
+        self.formats.iter().find(|format| format.payload_type == payload_type || format.is_red(payload_type))
     }
 
     /// The format whose retransmissions have `payload_type`.

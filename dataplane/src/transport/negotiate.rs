@@ -261,7 +261,7 @@ fn check_codecs(section: &OfferedSection) -> Result<(), NegotiateError> {
     }
     let supported: &[Codec] = match section.kind {
         MediaKind::Audio => &[Codec::Opus],
-        MediaKind::Video => &[Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1],
+        MediaKind::Video => &[Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1, Codec::H265],
     };
     Err(NegotiateError::NoCommonCodec {
         kind: section.kind,
@@ -294,7 +294,7 @@ fn read_back(
             .params()
             .iter()
             .filter(|params| media.remote_pts().contains(&params.pt()))
-            .filter_map(format)
+            .filter_map(|params| format(params, offered))
             .filter(|format| codec_kind(format.codec) == offered.kind)
             .collect();
         let mut extensions = ExtensionIds::default();
@@ -333,14 +333,16 @@ fn egress(rtc: &mut Rtc, mid: str0m::media::Mid) -> Option<SectionRole> {
 fn codec_kind(codec: Codec) -> MediaKind {
     match codec {
         Codec::Opus => MediaKind::Audio,
-        Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::Av1 => MediaKind::Video,
+        Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1 => MediaKind::Video,
     }
 }
 
 /// Profile and level where an offer says nothing: baseline, level 1 (RFC 6184, section 8.1).
 const H264_PROFILE_DEFAULT: u32 = 0x42_000a;
 
-fn format(params: &PayloadParams) -> Option<Format> {
+fn format(params: &PayloadParams, section: &OfferedSection) -> Option<Format> {
+    let payload_type = PayloadType(*params.pt());
+    let offered = section.formats.iter().find(|format| format.payload_type == payload_type)?;
     let parameters = params.spec().format;
     let (codec, profile) = match params.spec().codec {
         str0m::format::Codec::Opus => (Codec::Opus, Profile::Any),
@@ -352,13 +354,23 @@ fn format(params: &PayloadParams) -> Option<Format> {
             let packetization_mode = parameters.packetization_mode.unwrap_or(0);
             (Codec::H264, Profile::H264 { profile_level_id, packetization_mode })
         }
+        str0m::format::Codec::H265 => {
+            let number = |name, default| {
+                let value = offer::parameter(&offered.parameters, name);
+                value.map_or(Some(default), |value| value.parse().ok())
+            };
+            let (profile_id, tier_flag) = (number("profile-id", 1)?, number("tier-flag", 0)?);
+            (Codec::H265, Profile::H265 { profile_id, tier_flag })
+        }
         _ => return None,
     };
     Some(Format {
         codec,
         profile,
-        payload_type: PayloadType(*params.pt()),
+        payload_type,
         rtx: params.resend().map(|rtx| PayloadType(*rtx)),
+        // Not told to str0m, which would choose a payload type of its own.
+        red: offered.red.map(|red| red.payload_type),
         clock_rate_hz: if codec == Codec::Opus { 48_000 } else { 90_000 },
         feedback: Feedback {
             nack: params.fb_nack(),

@@ -9,9 +9,16 @@
 //! | [`rtcp`]      | compounds: reports, SDES, BYE, NACK, PLI, FIR, REMB              | RFC 3550, 4585  |
 //! | [`twcc`]      | transport-wide congestion control feedback                       | draft-holmer-01 |
 //! | [`vp8`]       | the payload descriptor, rewritten at drops and switches          | RFC 7741        |
-//! | [`vp9`]       | where a picture or a keyframe begins                             | RFC 9628        |
+//! | [`vp9`]       | the payload descriptor, rewritten at switches                    | RFC 9628        |
+//! | [`picture_id`]| the picture id of VP8 and VP9                                    | both            |
+//! | [`layers_allocation`] | which layers a publisher sends, at which bitrates  | libwebrtc       |
+//! | [`layer`]     | the place of a frame among layers                                |                 |
 //! | [`h264`]      | where a keyframe begins                                          | RFC 6184        |
+//! | [`h265`]      | where a keyframe begins                                          | RFC 7798        |
+//! | [`opus`]      | what is no packet                                                | RFC 6716        |
+//! | [`red`]       | redundant audio, unwrapped                                       | RFC 2198        |
 //! | [`av1`]       | where a coded video sequence begins                              | AV1 RTP 1.0     |
+//! | [`dependency_descriptor`] | frames, their layers and what they need         | AV1 RTP 1.0, A  |
 //! | [`serial`]    | numbers that wrap, made numbers that do not                      | RFC 1982        |
 //!
 //! Nothing here knows a key, a transport or a clock, and nothing keeps state between two calls except
@@ -26,9 +33,16 @@
 pub mod av1;
 mod bits;
 pub mod classify;
+pub mod dependency_descriptor;
 pub mod extension;
 pub mod h264;
+pub mod h265;
+pub mod layer;
+pub mod layers_allocation;
+pub mod opus;
+pub mod picture_id;
 mod reader;
+pub mod red;
 pub mod rtcp;
 pub mod rtp;
 pub mod serial;

@@ -9,6 +9,7 @@
 //!   is one: it is at most one byte longer.
 #![forbid(unsafe_code)]
 
+use super::picture_id::PictureId;
 use super::reader::Reader;
 use crate::counters::DropReason;
 
@@ -21,7 +22,6 @@ const HAS_TL0_PICTURE_INDEX: u8 = 0x40;
 const HAS_TEMPORAL: u8 = 0x20;
 const HAS_KEY_INDEX: u8 = 0x10;
 
-const IS_LONG_PICTURE_ID: u16 = 0x8000;
 const KEY_INDEX_MASK: u8 = 0x1f;
 const IS_SYNC: u8 = 0x20;
 
@@ -32,15 +32,6 @@ const SIZE_MASK: u16 = 0x3fff;
 
 /// Bytes that a rewritten descriptor may be longer than its source.
 pub const REWRITE_GROWTH_BYTES_MAX: usize = 1;
-
-/// A picture id as it stood on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureId {
-    /// 15 bits if `is_long`, else 7.
-    pub value: u16,
-    /// The width may change within a stream: numbers wrap at the modulus of their own width.
-    pub is_long: bool,
-}
 
 /// The temporal layer of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +77,7 @@ impl Descriptor {
         let first = reader.u8()?;
         let presence = if first & HAS_EXTENSION != 0 { reader.u8()? } else { 0 };
         let has = |bit| presence & bit != 0;
-        let picture_id = if has(HAS_PICTURE_ID) { Some(read_picture_id(&mut reader)?) } else { None };
+        let picture_id = if has(HAS_PICTURE_ID) { Some(PictureId::read(&mut reader)?) } else { None };
         let tl0_picture_index = if has(HAS_TL0_PICTURE_INDEX) { Some(reader.u8()?) } else { None };
         let layer = if has(HAS_TEMPORAL | HAS_KEY_INDEX) { reader.u8()? } else { 0 };
         let frame = reader.rest();
@@ -104,17 +95,6 @@ impl Descriptor {
             len: payload.len() - frame.len(),
         })
     }
-}
-
-fn read_picture_id(reader: &mut Reader) -> Option<PictureId> {
-    let long = reader.clone().u16().filter(|field| field & IS_LONG_PICTURE_ID != 0);
-    if let Some(field) = long {
-        reader.u16()?;
-        return Some(PictureId { value: field & !IS_LONG_PICTURE_ID, is_long: true });
-    }
-    // A first byte that announces a second one which is not there is no short id.
-    let value = reader.u8().filter(|byte| byte & 0x80 == 0)?;
-    Some(PictureId { value: value.into(), is_long: false })
 }
 
 /// The size in a frame header, if it is one of a keyframe (RFC 6386, section 9.1).
@@ -156,7 +136,7 @@ fn write(src: &[u8], descriptor: &Descriptor, values: &Rewrite, out: &mut [u8]) 
         put(src[1])?;
     }
     if descriptor.picture_id.is_some() {
-        let [high, low] = (values.picture_id | IS_LONG_PICTURE_ID).to_be_bytes();
+        let [high, low] = PictureId::long_bytes(values.picture_id);
         put(high)?;
         put(low)?;
     }

@@ -235,6 +235,7 @@ fn description(number: u32, shape: Shape) -> Description {
         },
         payload_type: PayloadType(payload_type),
         rtx: (has(5) && codec != Codec::Opus).then_some(PayloadType(payload_type + 1)),
+        red: None,
         clock_rate_hz: if codec == Codec::Opus { 48_000 } else { 90_000 },
         feedback,
     };

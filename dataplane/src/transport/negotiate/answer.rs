@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::PeerRole;
-use super::offer::Offer;
+use super::offer::{Offer, OfferedFormat};
 
 /// Type preference of a host candidate (RFC 8445, section 5.1.2.2).
 const HOST_PREFERENCE: u32 = 126;
@@ -45,8 +45,14 @@ pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
         for replaced in edits.replaced {
             line = line.replace(replaced.as_str(), name);
         }
-        push_line(&mut sdp, &line);
         let offered = edits.offer.sections.get(section.wrapping_sub(1));
+        if let Some(offered) = offered.filter(|_| is_section) {
+            line = with_redundancy(&line, &offered.formats);
+        }
+        push_line(&mut sdp, &line);
+        for red in offered.into_iter().flat_map(|offered| redundancy_of(&line, &offered.formats)) {
+            push_line(&mut sdp, &red);
+        }
         if let Some(offered) = offered.filter(|_| line == "a=rtcp-mux") {
             if offered.has_reduced_size_rtcp {
                 push_line(&mut sdp, "a=rtcp-rsize");
@@ -60,6 +66,30 @@ pub(super) fn edit(answer: &str, edits: &Edits<'_>) -> String {
         }
     }
     sdp
+}
+
+/// A line of a media section with the payload types of redundancy, each on the side of its format where the
+/// offer had it.
+fn with_redundancy(line: &str, formats: &[OfferedFormat]) -> String {
+    let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    for format in formats {
+        let media = format.payload_type.0.to_string();
+        // Behind the kind, the port and the protocol.
+        let place = words.iter().skip(3).position(|word| *word == media).map(|place| place + 3);
+        if let (Some(red), Some(place)) = (format.red, place) {
+            let place = if red.is_preferred { place } else { place + 1 };
+            words.insert(place, red.payload_type.0.to_string());
+        }
+    }
+    words.join(" ")
+}
+
+/// What is said of the redundancy of a format, behind the line that maps it (RFC 2198, section 5).
+fn redundancy_of(line: &str, formats: &[OfferedFormat]) -> Option<String> {
+    let mapped = line.strip_prefix("a=rtpmap:")?.split(' ').next()?.parse().ok()?;
+    let format = formats.iter().find(|format| format.payload_type.0 == mapped)?;
+    let red = format.red?.payload_type.0;
+    Some(format!("a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {mapped}/{mapped}"))
 }
 
 /// The stream of a section. The first audio and the first video are one stream (WHEP wants one msid for

@@ -137,6 +137,7 @@ fn add_codec(config: &mut CodecConfig, format: &OfferedFormat) {
         Codec::Vp8 => (str0m::format::Codec::Vp8, Frequency::NINETY_KHZ, None),
         Codec::Vp9 => (str0m::format::Codec::Vp9, Frequency::NINETY_KHZ, None),
         Codec::H264 => (str0m::format::Codec::H264, Frequency::NINETY_KHZ, None),
+        Codec::H265 => (str0m::format::Codec::H265, Frequency::NINETY_KHZ, None),
         Codec::Av1 => (str0m::format::Codec::Av1, Frequency::NINETY_KHZ, None),
     };
     let rtx = format.rtx.map(|rtx| rtx.0.into());
@@ -186,6 +187,8 @@ fn extension(kind: ExtensionKind) -> Extension {
         ExtensionKind::VideoOrientation => Extension::VideoOrientation,
         ExtensionKind::PlayoutDelay => Extension::PlayoutDelay,
         ExtensionKind::AbsCaptureTime => Extension::AbsoluteCaptureTime,
+        ExtensionKind::ContentType => Extension::VideoContentType,
+        ExtensionKind::ColorSpace => Extension::ColorSpace,
         ExtensionKind::DependencyDescriptor | ExtensionKind::VideoLayersAllocation => {
             Extension::with_serializer(kind.uri(), Named)
         }

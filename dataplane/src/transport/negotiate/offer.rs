@@ -79,9 +79,18 @@ pub(super) struct OfferedFormat {
     pub(super) codec: Codec,
     pub(super) payload_type: PayloadType,
     pub(super) rtx: Option<PayloadType>,
+    pub(super) red: Option<OfferedRed>,
     /// The parameters of `a=fmtp`, or nothing.
     pub(super) parameters: String,
     pub(super) feedback: Feedback,
+}
+
+/// Redundancy of a format (RFC 2198).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OfferedRed {
+    pub(super) payload_type: PayloadType,
+    /// It stands before its format in the offer: the peer would rather have it.
+    pub(super) is_preferred: bool,
 }
 
 /// Lines of the session or of one section, each without `a=` where it is an attribute.
@@ -186,7 +195,8 @@ fn check_unique(sections: &[OfferedSection]) -> Result<(), NegotiateError> {
             let parameters = format.parameters.as_str();
             let media = (format.payload_type, (format.codec, parameters, false));
             let rtx = format.rtx.map(|rtx| (rtx, (format.codec, parameters, true)));
-            for (payload_type, meaning) in [media].into_iter().chain(rtx) {
+            let red = format.red.map(|red| (red.payload_type, (format.codec, "red", true)));
+            for (payload_type, meaning) in [media].into_iter().chain(rtx).chain(red) {
                 let known = meanings[usize::from(payload_type.0)].get_or_insert(meaning);
                 if *known != meaning {
                     return Err(malformed(format!("payload type {} means two things", payload_type.0)));
@@ -332,9 +342,13 @@ fn formats<'a>(
             codec,
             payload_type,
             rtx: rtx_of(block, payload_type)?,
+            red: red_of(block, codec, payload_type),
             parameters: of_payload_type(block, "fmtp", payload_type).next().unwrap_or_default().to_owned(),
             feedback: feedback(block, payload_type),
         };
+        if !is_understood(&format) {
+            continue;
+        }
         if !formats.iter().any(|known| means_the_same(known, &format)) {
             formats.push(format);
         }
@@ -346,12 +360,27 @@ fn codec(kind: MediaKind, name: &str, clock: &str) -> Option<Codec> {
     let known: &[(Codec, &str)] = match kind {
         MediaKind::Audio => &[(Codec::Opus, "48000/2")],
         MediaKind::Video => {
-            &[(Codec::Vp8, "90000"), (Codec::H264, "90000"), (Codec::Vp9, "90000"), (Codec::Av1, "90000")]
+            &[Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1, Codec::H265].map(|codec| (codec, "90000"))
         }
     };
     let is_match =
         |(codec, expected): &&(Codec, &str)| codec.name().eq_ignore_ascii_case(name) && clock == *expected;
     known.iter().find(is_match).map(|(codec, _)| *codec)
+}
+
+/// Whether packets of a format can be read. H.265 with decoding order numbers or over several streams cannot
+/// (RFC 7798, section 7.1).
+fn is_understood(format: &OfferedFormat) -> bool {
+    let value = |name| parameter(&format.parameters, name);
+    format.codec != Codec::H265
+        || (value("sprop-max-don-diff").is_none_or(|value| value == "0")
+            && value("tx-mode").is_none_or(|mode| mode.eq_ignore_ascii_case("SRST")))
+}
+
+/// The value of a parameter of `a=fmtp`.
+pub(super) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(known, _)| known.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 fn parse_payload_type(text: &str) -> Result<PayloadType, NegotiateError> {
@@ -389,6 +418,27 @@ fn rtx_of(block: &Block<'_>, media: PayloadType) -> Result<Option<PayloadType>, 
         }
     }
     Ok(None)
+}
+
+/// The payload type of redundant payloads that hold nothing but `media` (RFC 2198, section 5).
+fn red_of(block: &Block<'_>, codec: Codec, media: PayloadType) -> Option<OfferedRed> {
+    if codec != Codec::Opus {
+        return None;
+    }
+    let order: Vec<u8> =
+        block.media.split_whitespace().skip(3).filter_map(|number| number.parse().ok()).collect();
+    let place = |payload_type: u8| order.iter().position(|known| *known == payload_type);
+    block.values("rtpmap").find_map(|value| {
+        let (number, map) = value.split_once(' ')?;
+        let payload_type = parse_payload_type(number).ok()?;
+        let mut inner = of_payload_type(block, "fmtp", payload_type).next()?.split('/');
+        let is_red = map.trim().eq_ignore_ascii_case("red/48000/2")
+            && inner.all(|inner| inner.trim().parse() == Ok(media.0))
+            && !RTCP_CONFLICT.contains(&payload_type.0)
+            && payload_type != media;
+        let is_preferred = place(payload_type.0)? < place(media.0)?;
+        is_red.then_some(OfferedRed { payload_type, is_preferred })
+    })
 }
 
 fn feedback(block: &Block<'_>, payload_type: PayloadType) -> Feedback {

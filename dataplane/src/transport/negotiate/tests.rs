@@ -125,6 +125,7 @@ fn every_codec_and_profile_of_chromium_keeps_its_payload_types() {
             profile,
             payload_type: PayloadType(media),
             rtx: Some(PayloadType(rtx)),
+            red: None,
             clock_rate_hz: 90_000,
             feedback: all,
         })
@@ -230,8 +231,11 @@ fn codec_names_are_read_in_any_case() {
 
 #[test]
 fn an_offer_without_a_common_codec_is_refused_with_its_codecs_named() {
-    let error = answer(&FFMPEG.replace("H264", "H265"), PeerRole::Publisher).unwrap_err();
-    assert_eq!(error.to_string(), "no video codec in common: offered H265, supported VP8, H264, VP9, AV1");
+    let error = answer(&FFMPEG.replace("H264", "H266"), PeerRole::Publisher).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no video codec in common: offered H266, supported VP8, H264, VP9, AV1, H265"
+    );
     let error = answer(&FFMPEG.replace("opus/48000/2", "PCMU/8000"), PeerRole::Publisher).unwrap_err();
     assert_eq!(error.to_string(), "no audio codec in common: offered PCMU, supported Opus");
 }
@@ -331,4 +335,58 @@ fn a_foreign_username_fragment_names_no_shard() {
     assert_eq!(shard_of_ufrag(b"zzzzaaaaaaaaaaaaaaaa"), None);
     assert_eq!(shard_of_ufrag(b"0003aaaa"), None);
     assert_eq!(shard_of_ufrag(b"0a03aaaaaaaaaaaaaaaa"), Some(ShardId(0x0a03)));
+}
+
+#[test]
+fn redundant_audio_is_answered_where_it_was_offered_and_on_its_side_of_opus() {
+    for answered in [publish(PUBLISH), watch(WATCH)] {
+        let sdp = &answered.sdp;
+        assert_eq!(lines(sdp, "m=audio"), ["m=audio 9 UDP/TLS/RTP/SAVPF 111 63"]);
+        assert_eq!(lines(sdp, "a=rtpmap:63 "), ["a=rtpmap:63 red/48000/2"]);
+        assert_eq!(lines(sdp, "a=fmtp:63 "), ["a=fmtp:63 111/111"]);
+        let audio = &answered.transport.description().sections[0];
+        assert_eq!(audio.formats.len(), 1);
+        assert_eq!(audio.formats[0].red, Some(PayloadType(63)));
+        assert_eq!(audio.format(PayloadType(63)), Some(&audio.formats[0]));
+        assert!(audio.formats[0].is_red(PayloadType(63)) && !audio.formats[0].is_red(PayloadType(111)));
+    }
+    let preferred = publish(&PUBLISH.replace("SAVPF 111 63", "SAVPF 63 111"));
+    assert_eq!(lines(&preferred.sdp, "m=audio"), ["m=audio 9 UDP/TLS/RTP/SAVPF 63 111"]);
+
+    // What it holds beside Opus could not be read.
+    let mixed = publish(&PUBLISH.replace("a=fmtp:63 111/111", "a=fmtp:63 111/0"));
+    assert!(!mixed.sdp.contains("red/48000"));
+    assert_eq!(mixed.transport.description().sections[0].formats[0].red, None);
+    assert!(!publish(FFMPEG).sdp.contains("red/"));
+}
+
+#[test]
+fn h265_is_answered_as_it_is_offered_unless_its_packets_could_not_be_read() {
+    let offer = |parameters: &str| {
+        let lines: Vec<String> = FFMPEG
+            .replace("H264/", "H265/")
+            .lines()
+            .map(|line| match line.split_once(" level-asymmetry-allowed") {
+                Some((fmtp, _)) => format!("{fmtp} {parameters}"),
+                None => line.to_owned(),
+            })
+            .collect();
+        lines.join("\r\n") + "\r\n"
+    };
+    for (parameters, profile_id, tier_flag) in [
+        ("level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST", 1, 0),
+        ("level-id=150;profile-id=2;tier-flag=1", 2, 1),
+        ("profile-id=2", 2, 0),
+        ("sprop-max-don-diff=0", 1, 0),
+    ] {
+        let answered = publish(&offer(parameters));
+        let format = answered.transport.description().sections[1].formats[0];
+        assert_eq!((format.codec, format.profile), (Codec::H265, Profile::H265 { profile_id, tier_flag }));
+        let rtpmap = format!("a=rtpmap:{} H265/90000", format.payload_type.0);
+        assert!(answered.sdp.contains(&rtpmap), "{parameters}");
+    }
+    for parameters in ["tx-mode=MRST", "profile-id=1;sprop-max-don-diff=3"] {
+        let refused = answer(&offer(parameters), PeerRole::Publisher).unwrap_err();
+        assert!(matches!(refused, NegotiateError::NoCommonCodec { .. }), "{parameters}: {refused}");
+    }
 }

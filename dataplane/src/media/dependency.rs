@@ -1,0 +1,103 @@
+//! Follows the dependency descriptors of one encoding: frame numbers that do not wrap, and the structure in
+//! force.
+//!
+//! # Invariants
+//!
+//! - A packet is read with the structure that was in force when its frame was made: one that comes late from
+//!   before a new structure is read with the one before.
+//! - Memory is taken with the first structure and reused for later ones.
+#![forbid(unsafe_code)]
+
+use crate::wire::dependency_descriptor::frame::Frame;
+use crate::wire::dependency_descriptor::structure::Structure;
+use crate::wire::dependency_descriptor::{self as wire};
+use crate::wire::serial::Unwrapper;
+
+/// What a packet's dependency descriptor says, for selecting and numbering frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Dependency {
+    /// The frame's number, extended.
+    pub frame_number: u64,
+    /// First packet of its frame.
+    pub starts_frame: bool,
+    /// Last packet of its frame.
+    pub ends_frame: bool,
+    /// The template ids of the structure that comes with this packet: a coded video sequence begins.
+    pub templates: Option<Templates>,
+    /// The decode targets that are active from here on, where the packet says it.
+    pub active_targets: Option<u32>,
+    /// The frame; `None` if its structure never came.
+    pub frame: Option<Frame>,
+}
+
+/// A range of template ids, which wrap at [`wire::TEMPLATE_IDS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Templates {
+    /// The first.
+    pub first: u8,
+    /// How many.
+    pub count: u8,
+}
+
+/// A structure and the frame that it came with.
+#[derive(Debug)]
+struct Known {
+    structure: Structure,
+    from: u64,
+}
+
+/// Reads the descriptors of one encoding.
+#[derive(Debug, Default)]
+pub struct DependencyReader {
+    frame_numbers: Unwrapper,
+    current: Option<Box<Known>>,
+    previous: Option<Box<Known>>,
+}
+
+impl DependencyReader {
+    /// Reads the descriptor of the next packet; `None` if it is malformed.
+    pub fn read(&mut self, bytes: &[u8]) -> Option<Dependency> {
+        let &[_, high, low, ..] = bytes else { return None };
+        // Not remembered before the descriptor is known to be sound.
+        let frame_number = self.frame_numbers.peek(u16::from_be_bytes([high, low]));
+        let (seen, own) = wire::read(bytes, self.in_force(frame_number))?;
+        self.frame_numbers.extend(seen.frame_number);
+        let templates = own.as_ref().map(|structure| Templates {
+            first: structure.template_id_offset(),
+            count: structure.template_count(),
+        });
+        if let Some(structure) = own {
+            self.learn(structure, frame_number);
+        }
+        Some(Dependency {
+            frame_number,
+            starts_frame: seen.starts_frame,
+            ends_frame: seen.ends_frame,
+            templates,
+            active_targets: seen.active_targets,
+            frame: seen.frame,
+        })
+    }
+
+    /// The structure that a frame is made by.
+    pub fn in_force(&self, frame_number: u64) -> Option<&Structure> {
+        let known = [&self.current, &self.previous].into_iter().flatten();
+        known.filter(|known| known.from <= frame_number).map(|known| &known.structure).next()
+    }
+
+    fn learn(&mut self, structure: Structure, from: u64) {
+        let is_newest = self.current.as_ref().is_none_or(|current| from >= current.from);
+        if is_newest {
+            std::mem::swap(&mut self.current, &mut self.previous);
+        }
+        let is_forgotten = self.previous.as_ref().is_some_and(|previous| from < previous.from);
+        if !is_newest && is_forgotten {
+            return;
+        }
+        let place = if is_newest { &mut self.current } else { &mut self.previous };
+        match place {
+            Some(known) => **known = Known { structure, from },
+            None => *place = Some(Box::new(Known { structure, from })),
+        }
+    }
+}
