@@ -1,7 +1,7 @@
 //! Every route of the server, on one screen, and what they share.
 #![forbid(unsafe_code)]
 
-mod fragment;
+pub mod fragment;
 mod guard;
 mod health;
 mod media;

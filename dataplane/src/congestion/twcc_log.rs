@@ -33,14 +33,14 @@ impl TwccLog {
     pub fn note(&mut self, sequence_number: u16, media: Ssrc, at: Instant) {
         let number = self.unwrapper.extend(sequence_number);
         let epoch = *self.epoch.get_or_insert(at);
-        let place = self.pending.partition_point(|pending| pending.0 < number);
+        let mut place = self.pending.partition_point(|pending| pending.0 < number);
         if self.pending.get(place).is_some_and(|pending| pending.0 == number) {
             return;
         }
         if self.pending.len() == TWCC_PENDING_LEN_MAX {
             self.pending.remove(0);
+            place = place.saturating_sub(1);
         }
-        let place = place.min(self.pending.len());
         self.pending.insert(place, (number, at.saturating_duration_since(epoch)));
         self.media = Some(media);
         self.due_at.get_or_insert(at + TWCC_INTERVAL);

@@ -135,8 +135,9 @@ impl Engine {
         let mut writer = RtcpWriter::new(&mut out[..RTCP_SIZE_BYTES_MAX]);
         write(peer, &mut self.tracks, &mut writer);
         let plain_len = writer.len();
-        if plain_len > 0 {
-            let len = peer.transport.seal_rtcp(out, plain_len);
+        // Nothing is sealed without keys: consent may have ended in the turn in which it is said goodbye.
+        let len = if plain_len > 0 { peer.transport.seal_rtcp(out, plain_len) } else { 0 };
+        if len > 0 {
             egress.commit(path, len, None);
             add(&self.counters.rtcp_sent_total, 1);
         }

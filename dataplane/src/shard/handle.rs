@@ -97,13 +97,7 @@ impl ShardHandle {
     /// Puts a command into the mailbox: never waits. The receiver is cancelled if the shard is not running.
     pub fn try_call(&self, command: Command) -> Result<oneshot::Receiver<Reply>, MailboxFull> {
         let (reply, receiver) = oneshot::channel();
-        let shared = &self.inner.shared;
-        let pushed = shared.mailbox.try_push(Envelope { command, reply });
-        if !shared.is_running() {
-            // The thread empties the mailbox as it ends; this one may have come later.
-            shared.refuse_commands();
-            return Ok(receiver);
-        }
+        let pushed = self.inner.shared.mailbox.try_push(Envelope { command, reply });
         pushed.map(|()| receiver).map_err(|_| MailboxFull)
     }
 
@@ -153,7 +147,7 @@ impl ShardHandle {
 
 impl Inner {
     fn stop(&self) {
-        self.shared.ask_to_stop();
+        self.shared.mailbox.ask_to_stop();
         // The lock is not held while waiting, and a second stop finds nothing to wait for.
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {

@@ -1,4 +1,4 @@
-//! The bounded queue into a shard, and how a sleeping shard learns of it.
+//! The bounded queue into a shard, how a sleeping shard learns of it, and how it ends.
 //!
 //! # Why no wake-up is lost
 //!
@@ -8,42 +8,64 @@
 //! `is_parked` and signals; if the sender's does, the shard sees the item and does not sleep. In both cases
 //! an eventfd that was signalled before the sleep ends it at once. Whoever takes `is_parked` down signals,
 //! so a burst costs one system call, and a shard that is awake none.
+//!
+//! # Why no item is left behind
+//!
+//! The same with `is_closed`: the shard closes, passes a fence and empties the queue; a sender pushes, passes a
+//! fence, and empties the queue too if it is closed by then. So each item is taken or dropped, whoever comes first.
+//!
+//! Both are checked with every order of threads and every value that the memory model allows (`model.rs`).
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-
-use crossbeam::queue::ArrayQueue;
-
-use crate::udp::system::EventFd;
+use super::sync::{Arc, ArrayQueue, AtomicBool, EventFd, Ordering, fence};
 
 /// A bounded queue with many senders and one reader, which may sleep.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     queue: ArrayQueue<T>,
     is_parked: AtomicBool,
+    is_stopping: AtomicBool,
+    is_closed: AtomicBool,
     wake: Arc<EventFd>,
 }
 
 impl<T> Mailbox<T> {
     /// Holds at most `len_max` items. `wake` is what the reader sleeps on.
     pub fn new(len_max: usize, wake: Arc<EventFd>) -> Self {
-        Self { queue: ArrayQueue::new(len_max), is_parked: AtomicBool::new(false), wake }
+        Self {
+            queue: ArrayQueue::new(len_max),
+            is_parked: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            wake,
+        }
     }
 
-    /// Puts an item in and wakes the reader if it sleeps. Never waits; a full queue gives the item back.
+    /// Puts an item in and wakes the reader if it sleeps. Never waits; a full queue gives the item back. A
+    /// closed one drops it, and all that is in it.
     pub fn try_push(&self, item: T) -> Result<(), T> {
-        self.queue.push(item)?;
+        let pushed = self.queue.push(item);
         fence(Ordering::SeqCst);
-        if self.is_parked.load(Ordering::Relaxed) && self.is_parked.swap(false, Ordering::Relaxed) {
+        if self.is_closed() {
+            while self.queue.pop().is_some() {}
+            return Ok(());
+        }
+        pushed?;
+        if self.is_parked.load(Ordering::Relaxed) && self.is_parked.swap(false, Ordering::Release) {
             self.wake.signal();
         }
         Ok(())
     }
 
-    /// Wakes the reader whether it sleeps or not: it has to look at something else than the queue.
-    pub fn wake(&self) {
+    /// Asks the reader to end after what is in the queue, and wakes it.
+    pub fn ask_to_stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
         self.wake.signal();
+    }
+
+    /// Whether the reader was asked to end. What its asker pushed before is in the queue then.
+    pub fn is_stop_asked(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
     }
 
     /// Takes out at most `limit` items.
@@ -57,7 +79,8 @@ impl<T> Mailbox<T> {
     /// Says that the reader is about to sleep. It may only if the answer is yes.
     #[must_use]
     pub fn park(&self) -> bool {
-        self.is_parked.store(true, Ordering::Relaxed);
+        // A swap, so that a sender that took it down in vain is ordered before; loom cannot tell otherwise.
+        self.is_parked.swap(true, Ordering::Acquire);
         fence(Ordering::SeqCst);
         let may_sleep = self.queue.is_empty();
         if !may_sleep {
@@ -70,77 +93,16 @@ impl<T> Mailbox<T> {
     pub fn unpark(&self) {
         self.is_parked.store(false, Ordering::Relaxed);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::mmsg::poller::Poller;
-    use std::time::Duration;
-
-    fn mailbox(len_max: usize) -> (Arc<Mailbox<u64>>, Poller) {
-        let wake = Arc::new(EventFd::new().unwrap());
-        let poller = Poller::new().unwrap();
-        poller.add(&*wake, 0).unwrap();
-        (Arc::new(Mailbox::new(len_max, wake)), poller)
+    /// The reader ends: drops what is in the queue, and what will be pushed.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        while self.queue.pop().is_some() {}
     }
 
-    fn is_woken(mailbox: &Mailbox<u64>, poller: &mut Poller) -> bool {
-        let mut is_woken = false;
-        poller.wait(Some(Duration::ZERO), |_| is_woken = true).unwrap();
-        mailbox.wake.clear();
-        is_woken
-    }
-
-    #[test]
-    fn only_a_parked_reader_costs_a_wake_up_and_only_one() {
-        let (mailbox, mut poller) = mailbox(8);
-        mailbox.try_push(1).unwrap();
-        assert!(!is_woken(&mailbox, &mut poller));
-        assert!(!mailbox.park(), "there is something to read");
-        mailbox.drain(8, |_| ());
-        assert!(mailbox.park());
-        mailbox.try_push(2).unwrap();
-        assert!(is_woken(&mailbox, &mut poller));
-        mailbox.try_push(3).unwrap();
-        assert!(!is_woken(&mailbox, &mut poller), "the first item has woken it");
-    }
-
-    #[test]
-    fn a_full_mailbox_gives_the_item_back() {
-        let (mailbox, _) = mailbox(2);
-        assert_eq!([1, 2, 3].map(|item| mailbox.try_push(item)), [Ok(()), Ok(()), Err(3)]);
-    }
-
-    #[test]
-    fn no_wake_up_is_lost_under_stress() {
-        const SENDERS: u64 = 3;
-        const ITEMS: u64 = 20_000;
-        let (mailbox, mut poller) = mailbox(16);
-        let senders: Vec<_> = (0..SENDERS)
-            .map(|_| {
-                let mailbox = Arc::clone(&mailbox);
-                std::thread::spawn(move || {
-                    for item in 0..ITEMS {
-                        while mailbox.try_push(item).is_err() {
-                            std::thread::yield_now();
-                        }
-                    }
-                })
-            })
-            .collect();
-        let mut count = 0;
-        while count < SENDERS * ITEMS {
-            mailbox.drain(4, |_| count += 1);
-            if count < SENDERS * ITEMS && mailbox.park() {
-                let mut is_woken = false;
-                poller.wait(Some(Duration::from_secs(20)), |_| is_woken = true).unwrap();
-                assert!(is_woken, "slept through an item after {count}");
-                mailbox.unpark();
-                mailbox.wake.clear();
-            }
-        }
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
+    /// Whether the reader has ended.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 }

@@ -12,11 +12,16 @@ pub mod clock;
 mod handle;
 pub mod mailbox;
 mod shared;
+mod sync;
 pub mod turn;
 mod worker;
 
 #[cfg(test)]
 mod backend_tests;
+#[cfg(test)]
+mod mailbox_tests;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! What a shard's thread and its handles share: queues, counters, and whether it lives.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,6 @@ pub(super) struct Shared {
     pub(super) figures: Arc<SendFigures>,
     origin: Instant,
     turn_started_ns: AtomicU64,
-    is_stopping: AtomicBool,
-    is_running: AtomicBool,
     cpu_clock: OnceLock<ThreadCpuClock>,
     cpu_ns_at_end: AtomicU64,
 }
@@ -42,8 +40,6 @@ impl Shared {
             figures: Arc::default(),
             origin: now,
             turn_started_ns: AtomicU64::new(WAITING),
-            is_stopping: AtomicBool::new(false),
-            is_running: AtomicBool::new(true),
             cpu_clock: OnceLock::new(),
             cpu_ns_at_end: AtomicU64::new(0),
         }
@@ -54,7 +50,7 @@ impl Shared {
         let since = now.saturating_duration_since(self.origin);
         self.turn_started_ns.store(since.as_nanos() as u64, Ordering::Relaxed);
         add(&self.counters.turns_total, 1);
-        self.is_stopping.load(Ordering::Acquire)
+        self.mailbox.is_stop_asked()
     }
 
     /// Says that the shard waits now.
@@ -73,15 +69,9 @@ impl Shared {
         }
     }
 
-    /// Asks for one last turn.
-    pub(super) fn ask_to_stop(&self) {
-        self.is_stopping.store(true, Ordering::Release);
-        self.mailbox.wake();
-    }
-
     /// Whether the thread still takes commands.
     pub(super) fn is_running(&self) -> bool {
-        self.is_running.load(Ordering::SeqCst)
+        !self.mailbox.is_closed()
     }
 
     /// Called by the thread before its first turn: its CPU time can be read from now on.
@@ -96,13 +86,7 @@ impl Shared {
         let cpu_ns = self.cpu_clock.get().and_then(|clock| clock.read_ns());
         self.cpu_ns_at_end.store(cpu_ns.unwrap_or_default(), Ordering::Relaxed);
         self.end_turn();
-        self.is_running.store(false, Ordering::SeqCst);
-        self.refuse_commands();
-    }
-
-    /// Drops the commands in the mailbox, and with them their reply channels.
-    pub(super) fn refuse_commands(&self) {
-        self.mailbox.drain(MAILBOX_LEN_MAX, drop);
+        self.mailbox.close();
     }
 
     /// CPU time of the thread, nanoseconds; after its end, what it had used by then.

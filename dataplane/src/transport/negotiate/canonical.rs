@@ -121,17 +121,7 @@ pub(super) fn set_codecs(config: &mut CodecConfig, offer: &Offer) {
         if std::mem::replace(&mut known[usize::from(format.payload_type.0)], true) {
             continue;
         }
-        let (codec, clock, channels) = match format.codec {
-            Codec::Opus => (str0m::format::Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2)),
-            Codec::Vp8 => (str0m::format::Codec::Vp8, Frequency::NINETY_KHZ, None),
-            Codec::Vp9 => (str0m::format::Codec::Vp9, Frequency::NINETY_KHZ, None),
-            Codec::H264 => (str0m::format::Codec::H264, Frequency::NINETY_KHZ, None),
-            Codec::H265 => (str0m::format::Codec::H265, Frequency::NINETY_KHZ, None),
-            Codec::Av1 => (str0m::format::Codec::Av1, Frequency::NINETY_KHZ, None),
-        };
-        let rtx = format.rtx.map(|rtx| rtx.0.into());
-        let parameters = FormatParams::parse_line(&format.parameters);
-        config.add_config(format.payload_type.0.into(), rtx, codec, clock, channels, parameters);
+        add_codec(config, format);
         let added = config.last_mut().expect("a format was just added");
         added.set_fb_nack(format.feedback.nack);
         added.set_fb_pli(format.feedback.pli);
@@ -139,6 +129,35 @@ pub(super) fn set_codecs(config: &mut CodecConfig, offer: &Offer) {
         added.set_fb_remb(format.feedback.remb);
         added.set_fb_transport_cc(format.feedback.transport_cc);
     }
+}
+
+fn add_codec(config: &mut CodecConfig, format: &OfferedFormat) {
+    let (codec, clock, channels) = match format.codec {
+        Codec::Opus => (str0m::format::Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2)),
+        Codec::Vp8 => (str0m::format::Codec::Vp8, Frequency::NINETY_KHZ, None),
+        Codec::Vp9 => (str0m::format::Codec::Vp9, Frequency::NINETY_KHZ, None),
+        Codec::H264 => (str0m::format::Codec::H264, Frequency::NINETY_KHZ, None),
+        Codec::H265 => (str0m::format::Codec::H265, Frequency::NINETY_KHZ, None),
+        Codec::Av1 => (str0m::format::Codec::Av1, Frequency::NINETY_KHZ, None),
+    };
+    let rtx = format.rtx.map(|rtx| rtx.0.into());
+    let parameters = FormatParams::parse_line(&format.parameters);
+    config.add_config(format.payload_type.0.into(), rtx, codec, clock, channels, parameters);
+}
+
+/// Whether two formats are one for str0m, however their parameters are written. It gives such formats one
+/// payload type, or panics as it tries to.
+pub(super) fn means_the_same(a: &OfferedFormat, b: &OfferedFormat) -> bool {
+    if a.codec != b.codec || a.parameters == b.parameters {
+        return a.codec == b.codec;
+    }
+    let mut config = CodecConfig::empty();
+    add_codec(&mut config, a);
+    add_codec(&mut config, b);
+    let [first, second] = config.params() else { return false };
+    // Of two that match equally well str0m takes the one that comes later.
+    let found = config.match_params(*first).map(|found| found.spec());
+    first.spec() == second.spec() || found != Some(first.spec())
 }
 
 /// The extensions of the offer, each under its own number. Within a bundle a number has one meaning; where

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::NegotiateError;
+use super::canonical::means_the_same;
 use crate::id::{Mid, PayloadType, Rid, Ssrc, Token};
 use crate::limits::{
     ENCODINGS_PER_TRACK_MAX, FORMATS_PER_SECTION_MAX, SDP_SIZE_BYTES_MAX, SECTIONS_PER_OFFER_MAX,
@@ -190,6 +191,7 @@ fn check_unique(sections: &[OfferedSection]) -> Result<(), NegotiateError> {
             return Err(malformed(format!("two sections have the mid {}", section.mid.0)));
         }
         for format in &section.formats {
+            check_one_payload_type(&sections[..at], section, format)?;
             let parameters = format.parameters.as_str();
             let media = (format.payload_type, (format.codec, parameters, false));
             let rtx = format.rtx.map(|rtx| (rtx, (format.codec, parameters, true)));
@@ -200,6 +202,28 @@ fn check_unique(sections: &[OfferedSection]) -> Result<(), NegotiateError> {
                     return Err(malformed(format!("payload type {} means two things", payload_type.0)));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// The other way round is legal, but str0m cannot answer it: it knows one payload type for a format.
+fn check_one_payload_type(
+    earlier: &[OfferedSection],
+    section: &OfferedSection,
+    format: &OfferedFormat,
+) -> Result<(), NegotiateError> {
+    for known in earlier {
+        let other = known.formats.iter().find(|other| means_the_same(other, format));
+        if let Some(other) = other.filter(|other| other.payload_type != format.payload_type) {
+            return Err(unacceptable(format!(
+                "{} has payload type {} in section {} and {} in section {}: give it the same in both",
+                format.codec.name(),
+                other.payload_type.0,
+                known.mid.0,
+                format.payload_type.0,
+                section.mid.0
+            )));
         }
     }
     Ok(())
@@ -325,9 +349,7 @@ fn formats<'a>(
         if !is_understood(&format) {
             continue;
         }
-        let is_repeated =
-            |known: &OfferedFormat| known.codec == codec && known.parameters == format.parameters;
-        if !formats.iter().any(is_repeated) {
+        if !formats.iter().any(|known| means_the_same(known, &format)) {
             formats.push(format);
         }
     }

@@ -300,6 +300,35 @@ fn an_offer_that_cannot_be_served_is_refused_as_a_whole() {
 }
 
 #[test]
+fn of_formats_that_mean_the_same_the_first_is_answered() {
+    let twice = |first: &str, second: &str| {
+        let ends = FFMPEG.split_once("a=rtpmap:106").unwrap().0.replace("SAVPF 106", "SAVPF 106 107");
+        publish(&format!("{ends}a=rtpmap:106 {first}\na=rtpmap:107 {second}\n")).sdp
+    };
+    for (first, second) in [
+        ("VP8/90000", "VP8/90000\na=fmtp:107 x-unknown=1"),
+        // What str0m takes if nothing is said, and the same said.
+        ("H264/90000", "H264/90000\na=fmtp:107 profile-level-id=42001f;packetization-mode=0"),
+        ("VP9/90000", "VP9/90000\na=fmtp:107 profile-id=0"),
+        ("AV1/90000\na=fmtp:106 level-idx=5", "AV1/90000\na=fmtp:107 profile=0"),
+    ] {
+        let sdp = twice(first, second);
+        assert!(sdp.contains("a=rtpmap:106 ") && !sdp.contains("107"), "{sdp}");
+    }
+    let sdp = twice("VP9/90000", "VP9/90000\na=fmtp:107 profile-id=2");
+    assert!(sdp.contains("a=rtpmap:106 ") && sdp.contains("a=rtpmap:107 "), "{sdp}");
+}
+
+#[test]
+fn a_format_has_one_payload_type_in_all_sections() {
+    let video =
+        &FFMPEG[FFMPEG.find("m=video").unwrap()..].replace("106", "107").replace("a=mid:1", "a=mid:2");
+    let offer = format!("{FFMPEG}{video}").replace("BUNDLE 0 1", "BUNDLE 0 1 2");
+    let error = answer(&offer, PeerRole::Publisher).unwrap_err().to_string();
+    assert!(error.contains("H264 has payload type 106 in section 1 and 107 in section 2"), "{error}");
+}
+
+#[test]
 fn an_offer_has_bounds() {
     let huge = format!("{PUBLISH}{}", "a=x\r\n".repeat(crate::limits::SDP_SIZE_BYTES_MAX / 5));
     assert!(matches!(answer(&huge, PeerRole::Publisher), Err(NegotiateError::Malformed(_))));

@@ -1,0 +1,3 @@
+//! See [`fuzz::canary`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::canary(bytes));

@@ -1,0 +1,3 @@
+//! See [`fuzz::sdpfrag`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::sdpfrag(bytes));
