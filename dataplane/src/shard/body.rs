@@ -117,7 +117,7 @@ impl Body {
         make_engine: impl FnOnce(EngineConfig, Arc<Counters>) -> T,
     ) -> io::Result<()> {
         let shard = self.config.id;
-        tracing::info!(shard = shard.0, backend = kind.name(), reason, "the shard runs");
+        tracing::debug!(shard = shard.0, backend = kind.name(), reason, "the shard runs");
         self.say(Ok(BackendFacts { kind, reason }));
         let engine_config = EngineConfig { shard, seed: self.config.seed, wall_clock: clock::wall_clock() };
         let engine = make_engine(engine_config, Arc::clone(&self.shared.counters));
