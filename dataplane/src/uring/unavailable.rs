@@ -22,7 +22,15 @@ impl Unavailable {
         Self { call, error: error.raw_os_error(), is_disabled }
     }
 
-    fn remedy(&self) -> &'static str {
+    /// What the kernel answered.
+    pub fn answer(&self) -> String {
+        let error = self.error.map(io::Error::from_raw_os_error);
+        let error = error.map_or_else(|| "an unknown error".to_owned(), |error| error.to_string());
+        format!("{} gives {error}", self.call)
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
         match (self.error, self.is_disabled) {
             (Some(libc::ENOSYS), _) => {
                 "this kernel has none, or a sandbox hides it: run Linux 6.1 or newer, outside of the sandbox"
@@ -54,9 +62,7 @@ impl Unavailable {
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = self.error.map(io::Error::from_raw_os_error);
-        let error = error.map_or_else(|| "an unknown error".to_owned(), |error| error.to_string());
-        write!(f, "io_uring cannot be used, {} gives {error}; {}", self.call, self.remedy())
+        write!(f, "io_uring cannot be used, {}; {}", self.answer(), self.remedy())
     }
 }
 

@@ -8,7 +8,7 @@ use dataplane::id::TrackId;
 use dataplane::media::format::MediaKind;
 use dataplane::transport::negotiate::{Negotiator, PeerRole};
 
-use super::{CLEARING, FREEZE_MAX, PICTURE_BACK};
+use super::{CLEARING, FREEZE_MAX, PICTURE_BACK, links_of};
 use crate::checker::{Checker, Rule};
 use crate::meddling::Meddler;
 use crate::network::Link;
@@ -195,18 +195,14 @@ impl Story {
 
     fn fall_ill(&mut self) {
         self.healed_at = None;
-        for at in 0..self.actors.len() {
-            if self.actors[at].is_here {
-                self.world.links[at] = Link::any(&mut self.random);
-            }
+        for link in links_of(&mut self.world, |at| self.actors[at].is_here) {
+            *link = Link::any(&mut self.random);
         }
     }
 
     fn heal(&mut self) {
         self.healed_at = Some(self.world.now);
-        for (link, _) in self.world.links.iter_mut().zip(&self.actors).filter(|(_, actor)| actor.is_here) {
-            *link = Link::default();
-        }
+        links_of(&mut self.world, |at| self.actors[at].is_here).for_each(|link| *link = Link::default());
     }
 
     /// The picture of each viewer moves, once its link and its publisher's have been well for long enough.
