@@ -98,6 +98,7 @@ kept_by_every_backend! {
     a_drain_keeps_to_its_limit_and_the_rest_comes_later,
     what_cannot_be_sent_is_dropped_by_name,
     a_wait_ends_at_its_deadline_or_when_it_is_woken,
+    a_wake_up_that_comes_during_a_turn_ends_the_next_wait,
 }
 
 impl<B: Backend> Bench<B> {
@@ -300,4 +301,18 @@ fn a_wait_ends_at_its_deadline_or_when_it_is_woken<B: Backend>(open: Open<'_, B>
     let start = Instant::now();
     bench.backend.submit_and_wait(Some(start + Duration::from_millis(5))).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(5), "a wake-up counts once");
+}
+
+/// A turn that receives and sends reads completions, the one of the wake-up among them.
+fn a_wake_up_that_comes_during_a_turn_ends_the_next_wait<B: Backend>(open: Open<'_, B>) {
+    let mut bench = open(&["127.0.0.1"]);
+    let peer = peer("127.0.0.1");
+    let path = Path { local: bench.address, remote: peer.local_addr().unwrap() };
+    bench.wake.signal();
+    bench.send(path, b"media", None);
+    bench.backend.submit();
+    bench.backend.drain_received(PACKETS_PER_TURN, clock::read(), |_| ());
+    let start = Instant::now();
+    bench.backend.submit_and_wait(Some(start + PATIENCE)).unwrap();
+    assert!(start.elapsed() < PATIENCE, "it slept through the wake-up");
 }

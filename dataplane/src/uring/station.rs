@@ -140,7 +140,8 @@ impl<'ring> Station<'ring> {
         std::mem::take(&mut self.is_woken)
     }
 
-    /// Waits for a datagram or a wake-up, at most so long; not at all while datagrams wait to be taken.
+    /// Waits for a datagram or a wake-up, at most so long; not at all while datagrams wait to be taken, or after
+    /// a wake-up that was read along with something else: its completion will not come again.
     ///
     /// # Errors
     ///
@@ -150,7 +151,8 @@ impl<'ring> Station<'ring> {
             return Err(io::Error::from_raw_os_error(failure));
         }
         self.arm();
-        if !self.inbox.is_empty() || timeout.is_some_and(|timeout| timeout.is_zero()) {
+        let has_news = self.is_woken || !self.inbox.is_empty();
+        if has_news || timeout.is_some_and(|timeout| timeout.is_zero()) {
             self.ring.poll()?;
         } else {
             self.ring.wait(timeout)?;
