@@ -30,8 +30,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("command", &["id", "time", "limits", "counters", "media::format", "transport"]),
     ("engine", &["id", "time", "limits", "counters", "wire", "media", "congestion", "transport", "command"]),
     // The backends know bytes and addresses, nothing of RTP.
-    ("mmsg", &["time", "limits", "counters", "transport::path"]),
-    ("uring", &["time", "limits", "counters", "transport::path", "mmsg"]),
+    ("udp", &["time", "limits", "counters", "transport::path"]),
+    ("mmsg", &["time", "limits", "counters", "transport::path", "udp"]),
+    ("uring", &["time", "limits", "counters", "transport::path", "udp"]),
 ];
 
 /// The pure half: no unsafe code, and none can come in.
@@ -39,7 +40,8 @@ const PURE: &[&str] =
     &["command", "congestion", "counters", "engine", "id", "limits", "media", "time", "transport", "wire"];
 
 /// Where the data plane may have unsafe code.
-const UNSAFE_ROOMS: &[&str] = &["dataplane/src/mmsg", "dataplane/src/uring", "dataplane/src/shard/affinity"];
+const UNSAFE_ROOMS: &[&str] =
+    &["dataplane/src/mmsg", "dataplane/src/udp", "dataplane/src/uring", "dataplane/src/shard/affinity"];
 
 /// Words that promise work instead of doing it, put together here so that this file does not hold them.
 fn leftovers() -> [String; 4] {

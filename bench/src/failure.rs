@@ -3,17 +3,38 @@
 
 use std::fmt;
 
-/// An error that ends the run.
+/// An error that ends a round or the run.
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
     remedy: String,
+    is_of_generator: bool,
 }
 
 impl Failure {
     /// `what` happened; `remedy` is an order to the reader.
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
+        Self { what: what.into(), remedy: remedy.into(), is_of_generator: false }
+    }
+
+    /// The generator was at fault, not the server.
+    pub(crate) fn of_generator(self) -> Self {
+        Self { is_of_generator: true, ..self }
+    }
+
+    /// Whether [`Failure::of_generator`] was said.
+    pub(crate) fn is_of_generator(&self) -> bool {
+        self.is_of_generator
+    }
+
+    /// What happened, without the remedy.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The same with more to read, after the remedy.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self { remedy: format!("{}\n  {more}", self.remedy), ..self }
     }
 }
 

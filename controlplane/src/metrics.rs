@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dataplane::counters::{Counters, DropReason};
+use dataplane::limits::TRAIN_SEGMENTS_MAX;
 use dataplane::shard::ShardHandle;
 use dataplane::transport::negotiate::PeerRole;
 use prometheus_client::collector::Collector;
@@ -36,6 +37,8 @@ const LATENCY_BOUNDS_NS: [u64; 12] = [
     51_200_000,
     204_800_000,
 ];
+/// Upper bounds of the buckets of train lengths, datagrams.
+const TRAIN_LENGTH_BOUNDS: [usize; 12] = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, TRAIN_SEGMENTS_MAX];
 const LATENCY_QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -134,9 +137,10 @@ impl Exposition {
 struct State(Arc<Service>);
 
 /// Name, help and how to read it, of every counter of a shard that has no further label.
-type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
+pub type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
-const COUNTERS: [Row; 17] = [
+/// Every counter of a shard that has no further label.
+pub const COUNTERS: [Row; 20] = [
     ("packets_received", "Datagrams received", |c| &c.packets_received_total),
     ("received_bytes", "Bytes of UDP payload received", |c| &c.bytes_received_total),
     ("packets_forwarded", "RTP packets forwarded to subscribers", |c| &c.packets_forwarded_total),
@@ -158,6 +162,13 @@ const COUNTERS: [Row; 17] = [
         &c.receive_overflow_total
     }),
     ("receive_errors", "Receive calls that failed otherwise", |c| &c.receive_errors_total),
+    (
+        "receive_buffers_exhausted",
+        "Times that io_uring had no buffer to receive into; the socket waited",
+        |c| &c.receive_buffers_exhausted_total,
+    ),
+    ("zero_copy_sends", "Sends that asked the kernel to make no copy", |c| &c.zero_copy_sends_total),
+    ("zero_copy_copied", "Those of them that it has copied all the same", |c| &c.zero_copy_copied_total),
 ];
 
 const GAUGES: [Row; 2] =
@@ -197,6 +208,11 @@ impl State {
         for (id, shard) in self.shards() {
             metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&i64::from(shard.is_running()))?;
         }
+        let help = "What moves the datagrams of the shard";
+        let mut metric = encoder.encode_descriptor("backend", help, None, MetricType::Info)?;
+        for (id, shard) in self.shards() {
+            metric.encode_info(&[("shard", id.as_str()), ("backend", shard.backend().kind.name())])?;
+        }
         let help = "Times that the shard began to hang";
         let mut metric = encoder.encode_descriptor("shard_stalls", help, None, MetricType::Counter)?;
         for ((id, _), stalls) in self.shards().zip(self.0.shards().stall_counts()) {
@@ -233,6 +249,25 @@ impl State {
             let sent = shard.counters().packets_sent_total.load(Relaxed) as f64;
             let trains = shard.counters().trains_sent_total.load(Relaxed).max(1) as f64;
             metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&(sent / trains))?;
+        }
+        let help = "Datagrams in one send";
+        let mut metric = encoder.encode_descriptor("train_length", help, None, MetricType::Histogram)?;
+        for (id, shard) in self.shards() {
+            let lengths = shard.train_lengths();
+            let sum: u64 = lengths.iter().enumerate().map(|(length, count)| length as u64 * count).sum();
+            let mut from = 0;
+            let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(TRAIN_LENGTH_BOUNDS.len() + 1);
+            for bound in TRAIN_LENGTH_BOUNDS {
+                buckets.push((bound as f64, lengths[from..=bound].iter().sum()));
+                from = bound + 1;
+            }
+            buckets.push((f64::MAX, lengths[from..].iter().sum()));
+            metric.encode_family(&[("shard", id.as_str())])?.encode_histogram::<NoLabelSet>(
+                sum as f64,
+                lengths.iter().sum(),
+                &buckets,
+                None,
+            )?;
         }
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use dataplane::shard::ShardHandle;
+use dataplane::shard::backend::{BackendFacts, BackendKind};
 use dataplane::shard::probe::InterfaceFacts;
 
-use crate::config::{Auth, Config, Io};
+use crate::config::{Auth, Config};
 use crate::doctor::checks::network::Direction;
 use crate::doctor::checks::ports::range;
 use crate::doctor::checks::{network, settings, system};
@@ -66,16 +67,12 @@ impl Report {
 }
 
 fn facts(config: &Config, running: &Running) -> Vec<(&'static str, String)> {
-    let why = match config.io {
-        Io::Auto => "the one backend of this build",
-        Io::Mmsg => "as configured",
-    };
     let mut facts = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("cores", format!("{} that this process may use", running.host.cpus.len())),
         ("shards", format!("{}, UDP {}", running.shards.count(), ports(running))),
-        ("io", format!("mmsg: epoll, recvmmsg, sendmmsg ({why})")),
     ];
+    facts.extend(backends(running).into_iter().map(|backend| ("io", backend)));
     for interface in running.host.interfaces.iter().filter(|interface| interface.is_up) {
         facts.push(("interface", addresses(interface)));
         facts.push(("offload", offload(interface)));
@@ -109,6 +106,23 @@ fn ports(running: &Running) -> String {
     }
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     ports.join(", ")
+}
+
+/// What moves datagrams, and why that; one line while it is the same for all shards.
+fn backends(running: &Running) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for shard in running.shards.iter() {
+        let BackendFacts { kind, reason } = shard.backend();
+        let what = match kind {
+            BackendKind::Uring => "uring: io_uring, multishot receive",
+            BackendKind::Mmsg => "mmsg: epoll, recvmmsg, sendmmsg",
+        };
+        let text = format!("{what} ({reason})");
+        if !lines.contains(&text) {
+            lines.push(text);
+        }
+    }
+    lines
 }
 
 fn addresses(interface: &InterfaceFacts) -> String {

@@ -14,6 +14,7 @@ use std::{fmt, io};
 
 use dataplane::command::{Command, Refusal, Reply};
 use dataplane::id::{ShardId, TransportId};
+use dataplane::shard::backend::IoSettings;
 use dataplane::shard::{ShardConfig, ShardHandle, Wake};
 
 use tokio::time::Instant;
@@ -74,6 +75,8 @@ pub struct Plan {
     pub port: u16,
     /// CPUs to pin the threads to, in order; empty: none is pinned.
     pub cpus: Vec<usize>,
+    /// What moves their datagrams.
+    pub io: IoSettings,
 }
 
 /// A shard could not be started.
@@ -123,6 +126,7 @@ impl Shards {
                 port,
                 cpu: plan.cpus.get(index).copied(),
                 seed: u64::from_ne_bytes(random::bytes()),
+                io: plan.io,
             };
             match start(config, Arc::clone(wake)) {
                 Ok(handle) => handles.push(handle),
@@ -283,6 +287,7 @@ fn remedy(error: &io::Error, port: u16) -> String {
             "this machine has no such address: set SLUICE_RTC_LISTEN to addresses that `ip -brief address` lists"
                 .to_owned()
         }
+        io::ErrorKind::Unsupported => "or set SLUICE_IO=auto, which falls back to mmsg".to_owned(),
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 are reserved: set SLUICE_RTC_PORT higher".to_owned()
         }

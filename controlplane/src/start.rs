@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dataplane::command::Command;
 use dataplane::limits::TRANSPORTS_PER_SHARD_MAX;
 use dataplane::shard::ShardHandle;
+use dataplane::shard::backend::IoSettings;
 use dataplane::transport::negotiate::{NegotiateError, Negotiator};
 use tokio::task::JoinHandle;
 
@@ -23,9 +24,10 @@ use crate::metrics::{Exposition, Metrics};
 use crate::service::Service;
 use crate::service::candidates::candidates;
 use crate::service::rooms::Policy;
+use crate::service::status::Surroundings;
 use crate::shards::{Plan, ShardStartError, Shards, StartShard};
 use crate::tls::{Reloading, TlsError, identity};
-use crate::{events, host};
+use crate::{events, host, report};
 
 /// Why the server cannot start. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 ///
 /// Those of [`start`].
 pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Running, StartError> {
+    let started = Instant::now();
     let host = host::look().map_err(StartError::Host)?;
     let identity = identity(&config, &host.addresses())?;
     let certificate = identity.as_ref().map(|identity| Arc::new(Reloading::new(identity)));
@@ -139,6 +142,11 @@ pub async fn start_with(config: Config, start_shard: StartShard) -> Result<Runni
         auth: config.auth.clone(),
         origins: config.cors_origins.clone(),
         rate: Arc::clone(&rate),
+        surroundings: Arc::new(Surroundings {
+            started,
+            host: host.clone(),
+            warnings: report::findings(&config, &shards, &host, &candidates),
+        }),
     };
     let listeners = match listen(&config, app, certificate.as_deref()) {
         Ok(listeners) => listeners,
@@ -223,6 +231,7 @@ fn plan(config: &Config, host: &Host) -> Plan {
         listen: config.rtc_listen.clone(),
         port: config.rtc_port,
         cpus: if is_one_per_cpu { host.cpus.clone() } else { Vec::new() },
+        io: IoSettings { choice: config.io, has_zero_copy: config.io_zero_copy },
     }
 }
 

@@ -3,6 +3,10 @@
 // Holds at most one track per slot of whip.js and says `change` (detail: the slot) when one comes,
 // goes, or ends by itself.
 
+/** @typedef {import("./whip.js").Slot} Slot */
+/** @typedef {{id: string, label: string}} Device */
+
+/** @type {Record<string, number>} */
 const LINES_TO_WIDTH = { 360: 640, 720: 1280, 1080: 1920 };
 const FRAME_RATE = 30;
 const SCREEN_FRAME_RATE_MAX = 30;
@@ -10,9 +14,14 @@ const SCREEN_FRAME_RATE_MAX = 30;
 export const OFF = "off";
 
 export class Devices extends EventTarget {
+  /** @type {Record<Slot, MediaStreamTrack | null>} */
   tracks = { microphone: null, camera: null, screenSound: null, screen: null };
 
-  /** Opens the camera `deviceId` ("" for the default, OFF for none) at `lines` lines. */
+  /**
+   * Opens the camera `deviceId` ("" for the default, OFF for none) at `lines` lines.
+   * @param {string} deviceId
+   * @param {string} lines
+   */
   async openCamera(deviceId, lines) {
     const video = {
       width: { ideal: LINES_TO_WIDTH[lines] },
@@ -22,7 +31,11 @@ export class Devices extends EventTarget {
     await this.#open("camera", deviceId, video);
   }
 
-  /** Opens the microphone `deviceId` ("" for the default, OFF for none); music wants no cleaning up. */
+  /**
+   * Opens the microphone `deviceId` ("" for the default, OFF for none); music wants no cleaning up.
+   * @param {string} deviceId
+   * @param {boolean} isVoice
+   */
   async openMicrophone(deviceId, isVoice) {
     const audio = { echoCancellation: isVoice, noiseSuppression: isVoice, autoGainControl: isVoice };
     await this.#open("microphone", deviceId, audio);
@@ -45,16 +58,17 @@ export class Devices extends EventTarget {
     this.#set("screenSound", null);
   }
 
-  /** What there is to choose from: `{camera: [{id, label}], microphone: [...]}`. */
+  /** What there is to choose from. @returns {Promise<{camera: Device[], microphone: Device[]}>} */
   async list() {
     const all = await navigator.mediaDevices.enumerateDevices();
-    const of = (kind, word) =>
+    const of = (/** @type {string} */ kind, /** @type {string} */ word) =>
       all
         .filter((device) => device.kind === kind && device.deviceId !== "")
         .map((device, index) => ({ id: device.deviceId, label: device.label || `${word} ${index + 1}` }));
     return { camera: of("videoinput", "Camera"), microphone: of("audioinput", "Microphone") };
   }
 
+  /** @param {"camera" | "microphone"} slot @param {string} deviceId @param {MediaTrackConstraints} constraints */
   async #open(slot, deviceId, constraints) {
     // A phone cannot open its second camera while the first is open.
     this.#set(slot, null);
@@ -67,6 +81,7 @@ export class Devices extends EventTarget {
     this.#set(slot, track);
   }
 
+  /** @param {Slot} slot @param {MediaStreamTrack | null} track */
   #set(slot, track) {
     const old = this.tracks[slot];
     if (old === track) return;
@@ -77,22 +92,4 @@ export class Devices extends EventTarget {
     });
     this.dispatchEvent(new CustomEvent("change", { detail: slot }));
   }
-}
-
-/** Calls `onLevel` with 0..1 while `track` is heard. Returns a function that ends it. */
-export function meter(track, onLevel) {
-  const context = new AudioContext();
-  const analyser = new AnalyserNode(context, { fftSize: 512 });
-  context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
-  const samples = new Float32Array(analyser.fftSize);
-  const timer = setInterval(() => {
-    analyser.getFloatTimeDomainData(samples);
-    const power = samples.reduce((total, sample) => total + sample * sample, 0) / samples.length;
-    // From -60 dB to 0 dB.
-    onLevel(Math.min(1, Math.max(0, 1 + (10 * Math.log10(power + 1e-9)) / 60)));
-  }, 80);
-  return () => {
-    clearInterval(timer);
-    context.close();
-  };
 }

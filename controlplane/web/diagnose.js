@@ -1,9 +1,11 @@
 // Turns a failure into a sentence and a list of what to check.
 
-import { Problem, Unreachable } from "./api.js";
+import { Problem, Unreachable, hasToken } from "./api.js";
 import { Lost, NoPath } from "./session.js";
 
-/** `{title, detail, checks, isBad}` for anything that a session or a device can fail with. */
+/** @typedef {import("./notice.js").Advice} Advice */
+
+/** For anything that a session or a device can fail with. @param {unknown} error @returns {Advice} */
 export function advise(error) {
   if (error instanceof Unreachable) return unreachable();
   if (error instanceof NoPath) return noPath(error.candidates);
@@ -11,22 +13,23 @@ export function advise(error) {
   if (error instanceof Lost) {
     return {
       title: "Connection lost",
-      detail: "Trying again by itself.",
+      detail: "It is tried again by itself.",
       checks: ["Is this device still online?", "Was the server restarted?"],
       isBad: false,
     };
   }
-  return device(error) ?? { title: "Something went wrong", detail: `${error.name}: ${error.message}`, checks: [] };
+  if (!(error instanceof Error)) return { title: "Something went wrong", detail: String(error) };
+  return ofDevice(error) ?? { title: "Something went wrong", detail: `${error.name}: ${error.message}` };
 }
 
-/** What a session's own problem, told by the server after it was accepted, means. */
+/** What a session's own problem, told by the server after it was accepted, means. @param {import("./api.js").ProblemView} problem @returns {Advice} */
 export function adviseSession(problem) {
-  return { title: problem.title || "The server cannot send this to you", detail: problem.detail, checks: codecChecks(problem) };
+  return { title: problem.title || "The server cannot send this to you", detail: sentence(problem.detail), checks: codecChecks(problem) };
 }
 
-/** Why there is no camera here at all, or null. */
+/** Why there is no camera here at all, or null. @returns {Advice | null} */
 export function adviseInsecure() {
-  if (navigator.mediaDevices?.getUserMedia) return null;
+  if (window.isSecureContext && navigator.mediaDevices) return null;
   return {
     title: "The camera needs HTTPS",
     detail: "Browsers open cameras and microphones only on https:// pages and on localhost.",
@@ -37,6 +40,17 @@ export function adviseInsecure() {
   };
 }
 
+/** Why this browser can neither send nor receive, or null. @returns {Advice | null} */
+export function adviseBrowser() {
+  if ("RTCPeerConnection" in window) return null;
+  return {
+    title: "This browser has no WebRTC",
+    detail: "Neither sending nor watching is possible here.",
+    checks: ["Was it switched off, by a setting or an extension?", "Use a current Firefox, Chrome, Edge or Safari."],
+  };
+}
+
+/** @returns {Advice} */
 function unreachable() {
   return {
     title: "Server not reachable",
@@ -45,6 +59,7 @@ function unreachable() {
   };
 }
 
+/** @param {string[]} candidates @returns {Advice} */
 function noPath(candidates) {
   return {
     title: "No media connection",
@@ -59,34 +74,49 @@ function noPath(candidates) {
   };
 }
 
+/** What each `code` of a problem means here: title and checks. @type {Record<string, {title: string, checks: string[]}>} */
+const CODES = {
+  publisher_present: {
+    title: "The room is taken",
+    checks: ["Somebody publishes into this room already. Choose another room, or wait until they leave."],
+  },
+  room_full: { title: "The room is full", checks: ["You get in as soon as somebody leaves.", "SLUICE_SUBSCRIBERS_PER_ROOM_MAX says how many a room takes."] },
+  server_full: { title: "The server is full", checks: ["You get in as soon as somebody leaves.", "SLUICE_PUBLISHERS_MAX and SLUICE_SUBSCRIBERS_MAX say how many it takes."] },
+  shutting_down: { title: "The server is stopping", checks: ["It is tried again until the server is back."] },
+  overloaded: { title: "The server is overloaded", checks: ["Its status page shows which shard."] },
+  shard_down: { title: "A part of the server has ended", checks: ["Whoever runs the server has to start it again."] },
+  rate_limited: { title: "Too many requests", checks: ["Are there many people behind your address? SLUICE_RATE_LIMIT_PER_SECOND is the limit."] },
+  too_many_pending: { title: "Too many connections at once", checks: ["Others behind your address are still connecting."] },
+  status_private: { title: "The status is not public", checks: [] },
+};
+
+/** @param {Problem} problem @returns {Advice} */
 function refused(problem) {
-  const titles = {
-    401: "Access token needed",
-    403: "Not allowed",
-    404: "Not found",
-    409: "The room is taken",
-    429: "Too many requests",
-    503: "The server is full or restarting",
-  };
-  const checks = {
-    401: ["Ask whoever runs the server for a token.", "A token may have run out."],
-    403: ["This token is not good for this room, or not for publishing."],
-    409: ["Somebody publishes into this room already. Choose another room, or wait until they leave."],
-    503: ["Trying again by itself."],
-  };
-  return {
-    title: titles[problem.status] ?? problem.title ?? "The server refused",
-    detail: problem.detail,
-    checks: checks[problem.status] ?? codecChecks(problem),
-  };
+  if (problem.status === 401) {
+    return {
+      title: hasToken() ? "Wrong access token" : "Access token needed",
+      detail: hasToken() ? "The token of this tab is not that of the server." : "This server is for those who have its token.",
+      checks: ["Ask whoever runs the server for the token: it is a part of SLUICE_AUTH."],
+    };
+  }
+  const known = CODES[problem.code];
+  if (known) return { title: known.title, detail: sentence(problem.detail), checks: known.checks };
+  return { title: problem.title || "The server refused", detail: sentence(problem.detail), checks: codecChecks(problem) };
 }
 
+/** What the server writes as a part of one, as a sentence. @param {string} text */
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
+/** @param {{code: string, detail: string}} problem */
 function codecChecks(problem) {
   if (!/codec/i.test(`${problem.code} ${problem.detail}`)) return [];
   return ["Choose another codec on the publish page: VP8 and H.264 play almost everywhere.", "Try another browser."];
 }
 
-function device(error) {
+/** @param {Error} error @returns {Advice | null} */
+function ofDevice(error) {
   switch (error.name) {
     case "NotAllowedError":
     case "SecurityError":
@@ -102,8 +132,8 @@ function device(error) {
     case "OverconstrainedError":
       return {
         title: "No such device",
-        detail: "No camera or microphone that fits was found.",
-        checks: ["Is it plugged in?", "Choose another one in the list."],
+        detail: "No camera or microphone that fits was found. You can still share a screen.",
+        checks: ["Is it plugged in and switched on?", "Choose another one in the list."],
       };
     case "NotReadableError":
     case "AbortError":

@@ -16,6 +16,7 @@ const STABLE_MS = 5_000;
 
 /** ICE or DTLS did not get through although the server answered. `candidates` is where it listens. */
 export class NoPath extends Error {
+  /** @param {string[]} candidates */
   constructor(candidates) {
     super("The media connection could not be opened.");
     this.candidates = candidates;
@@ -27,17 +28,27 @@ export class Lost extends Error {}
 
 /**
  * Events: `change`, whenever `state` changes. States: `idle`, `connecting`, `waiting` (the server asks
- * to come back later), `connected`, `retrying` (see `error`, `retryInMs`), `failed` (see `error`).
+ * to come back later), `connected`, `retrying` (see `error`, `tryAgainAt`), `failed` (see `error`).
  */
+/** @typedef {"idle" | "connecting" | "waiting" | "connected" | "retrying" | "failed"} State */
+
 export class Session extends EventTarget {
+  /** @param {string} endpoint */
   constructor(endpoint) {
     super();
     this.endpoint = endpoint;
+    /** @type {State} */
     this.state = "idle";
+    /** @type {unknown} */
     this.error = null;
-    this.retryInMs = 0;
+    /** When it is tried again, of `performance.now()`; 0 if it is not. */
+    this.tryAgainAt = 0;
+    /** @type {RTCPeerConnection | null} */
     this.connection = null;
+    /** @type {string | null} */
     this.url = null;
+    /** @type {(() => void) | null} Ends the pause. */
+    this.wake = null;
     this.run = 0;
     addEventListener("pagehide", () => this.leave());
     addEventListener("online", () => this.wake?.());
@@ -55,10 +66,16 @@ export class Session extends EventTarget {
       this.leave();
       if (!this.isWorthRetrying(error)) return this.become("failed", error);
       tries = error instanceof Lost && performance.now() - startedAt > STABLE_MS ? 1 : tries + 1;
-      const waitMs = error.retryAfterSeconds ? error.retryAfterSeconds * 1000 : backoffMs(tries);
+      const asked = error instanceof Problem ? error.retryAfterSeconds : null;
+      const waitMs = asked ? asked * 1000 : backoffMs(tries);
       this.become(this.isWaiting(error) ? "waiting" : "retrying", error, waitMs);
       await this.pause(waitMs);
     }
+  }
+
+  /** Does not wait for the next try any longer. */
+  tryNow() {
+    this.wake?.();
   }
 
   /** Ends the session, here and at the server. */
@@ -79,36 +96,37 @@ export class Session extends EventTarget {
     this.connection = null;
   }
 
-  /** Adds the media sections to a new connection. */
+  /** Adds the media sections to a new connection. @param {RTCPeerConnection} _connection */
   prepare(_connection) {}
 
-  /** Whether the answer means "not yet" rather than "no". */
+  /** Whether the answer means "not yet" rather than "no". @param {unknown} _error @returns {boolean} */
   isWaiting(_error) {
     return false;
   }
 
-  /** Overload and broken networks pass; a refusal does not. */
+  /** Overload and broken networks pass; a refusal does not. @param {unknown} error */
   isWorthRetrying(error) {
     if (this.isWaiting(error) || error instanceof Lost || error instanceof Unreachable) return true;
     if (error instanceof NoPath) return true;
     return error instanceof Problem && (error.status === 429 || error.status >= 500);
   }
 
+  /** @param {State} state @param {unknown} [error] @param {number} [retryInMs] */
   become(state, error = null, retryInMs = 0) {
     this.state = state;
     this.error = error;
-    this.retryInMs = retryInMs;
+    this.tryAgainAt = retryInMs > 0 ? performance.now() + retryInMs : 0;
     this.dispatchEvent(new Event("change"));
   }
 
-  /** One connection from offer to end. Resolves with the reason of its end. */
+  /** One connection from offer to end. Resolves with the reason of its end. @param {number} run @returns {Promise<unknown>} */
   async attempt(run) {
     try {
       const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
       this.connection = connection;
       this.prepare(connection);
       await connection.setLocalDescription();
-      const offer = { type: "application/sdp", sdp: connection.localDescription.sdp };
+      const offer = { type: "application/sdp", sdp: connection.localDescription?.sdp ?? "" };
       const response = await request(this.endpoint, {
         method: "POST",
         headers: { "Content-Type": offer.type, Accept: offer.type },
@@ -130,6 +148,7 @@ export class Session extends EventTarget {
     }
   }
 
+  /** @param {number} ms @returns {Promise<void>} */
   pause(ms) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
@@ -141,7 +160,12 @@ export class Session extends EventTarget {
   }
 }
 
-/** Watches a connection. Calls `onConnected` once; resolves with `NoPath` or `Lost`. */
+/**
+ * Watches a connection. Calls `onConnected` once; resolves with `NoPath` or `Lost`.
+ * @param {RTCPeerConnection} connection
+ * @param {string} answer
+ * @param {() => void} onConnected
+ */
 function untilEnd(connection, answer, onConnected) {
   return new Promise((resolve) => {
     let wasConnected = false;
@@ -157,8 +181,9 @@ function untilEnd(connection, answer, onConnected) {
           if (!wasConnected) {
             wasConnected = true;
             onConnected();
-            transportOf(connection)?.addEventListener("statechange", (event) => {
-              if (event.target.state === "closed" || event.target.state === "failed") over();
+            const transport = transportOf(connection);
+            transport?.addEventListener("statechange", () => {
+              if (transport.state === "closed" || transport.state === "failed") over();
             });
           }
           break;
@@ -179,13 +204,13 @@ function untilEnd(connection, answer, onConnected) {
   });
 }
 
-/** The server ends a session by closing DTLS, which not every browser shows as a connection state. */
+/** The server ends a session by closing DTLS, which not every browser shows as a connection state. @param {RTCPeerConnection} connection */
 function transportOf(connection) {
   const [transceiver] = connection.getTransceivers();
   return transceiver?.sender.transport ?? transceiver?.receiver.transport;
 }
 
-/** The addresses in an answer, as `udp 192.0.2.1:7000`. */
+/** The addresses in an answer, as `UDP 192.0.2.1:7000`. @param {string} sdp */
 function candidatesOf(sdp) {
   const lines = sdp.match(/^a=candidate:.*$/gm) ?? [];
   return lines.map((line) => {
@@ -194,6 +219,7 @@ function candidatesOf(sdp) {
   });
 }
 
+/** @param {number} tries */
 function backoffMs(tries) {
   const ms = Math.min(BACKOFF_FIRST_MS * 2 ** (tries - 1), BACKOFF_MS_MAX);
   return ms * (0.8 + 0.4 * Math.random());

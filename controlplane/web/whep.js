@@ -7,16 +7,25 @@ import { Problem } from "./api.js";
 import { Session } from "./session.js";
 
 /** Slots in the order of the offer: what a publisher fills first comes first. */
+/** @type {("audio" | "video")[]} */
 const SECTIONS = ["audio", "video", "audio", "video"];
 
+/** @typedef {{audio: MediaStreamTrack[], video: MediaStreamTrack[]}} Tracks */
+
 export class WhepSession extends Session {
-  /** `onTracks` gets `{audio: [track, track], video: [track, track]}` of each new connection. */
+  /**
+   * `onTracks` gets the tracks of each new connection.
+   * @param {string} room
+   * @param {(tracks: Tracks) => void} onTracks
+   */
   constructor(room, onTracks) {
     super(new URL(`/whep/${encodeURIComponent(room)}`, location.href).href);
     this.onTracks = onTracks;
   }
 
+  /** @override @param {RTCPeerConnection} connection */
   prepare(connection) {
+    /** @type {Tracks} */
     const tracks = { audio: [], video: [] };
     for (const kind of SECTIONS) {
       const { receiver } = connection.addTransceiver(kind, { direction: "recvonly" });
@@ -25,7 +34,7 @@ export class WhepSession extends Session {
     this.onTracks(tracks);
   }
 
-  /** A server may be set to refuse a viewer while nobody publishes. */
+  /** A server may be set to refuse a viewer while nobody publishes. @override @param {unknown} error */
   isWaiting(error) {
     return error instanceof Problem && error.status === 409;
   }

@@ -128,6 +128,12 @@ pub struct Counters {
     pub receive_overflow_total: AtomicU64,
     /// Receive calls that failed for another reason than an empty socket.
     pub receive_errors_total: AtomicU64,
+    /// Times that a ring had no buffer left to receive into (ENOBUFS): the socket kept what came meanwhile.
+    pub receive_buffers_exhausted_total: AtomicU64,
+    /// Sends that asked the kernel to make no copy.
+    pub zero_copy_sends_total: AtomicU64,
+    /// Those of them that it has copied all the same.
+    pub zero_copy_copied_total: AtomicU64,
     /// Transports on this shard now.
     pub transports: AtomicU64,
     /// Tracks on this shard now.
@@ -155,6 +161,9 @@ impl Default for Counters {
             events_dropped_total: AtomicU64::new(0),
             receive_overflow_total: AtomicU64::new(0),
             receive_errors_total: AtomicU64::new(0),
+            receive_buffers_exhausted_total: AtomicU64::new(0),
+            zero_copy_sends_total: AtomicU64::new(0),
+            zero_copy_copied_total: AtomicU64::new(0),
             transports: AtomicU64::new(0),
             tracks: AtomicU64::new(0),
             drops: DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),

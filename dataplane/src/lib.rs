@@ -2,7 +2,7 @@
 //!
 //! A shard is one thread, one UDP port and one [`engine::Engine`]. The engine is sans-IO: packets,
 //! time and randomness are arguments, so a whole shard runs under a virtual clock in a test. Only
-//! `shard` and `mmsg` (feature `io`) touch sockets, threads and clocks.
+//! `shard`, `udp` and the backends (feature `io`) touch sockets, threads and clocks.
 //!
 //! This crate knows no HTTP, no JSON and no room names; what it is told, it is told by
 //! [`command::Command`].
@@ -24,3 +24,7 @@ pub mod wire;
 pub mod mmsg;
 #[cfg(feature = "io")]
 pub mod shard;
+#[cfg(feature = "io")]
+pub mod udp;
+#[cfg(feature = "io")]
+pub mod uring;

@@ -23,6 +23,23 @@ pub const EVENTS_LEN_MAX: usize = 4096;
 pub const RECEIVE_BATCH_LEN: usize = 64;
 /// One receive buffer, bytes. What does not fit is truncated by the kernel and dropped here.
 pub const RECEIVE_BUFFER_BYTES: usize = 2048;
+/// Receive buffers of a ring, a power of two: they have to stay in the L2 cache.
+pub const RING_BUFFERS_LEN: u16 = 512;
+/// Requests that wait for the next enter of a ring: a batch of sends, and the receives that are armed again.
+pub const RING_SUBMISSIONS_LEN: u32 = 128;
+/// Completions that wait in a ring. What does not fit is kept by the kernel, at a price.
+pub const RING_COMPLETIONS_LEN: u32 = 2048;
+/// Shorter trains are always copied, unless they have [`ZERO_COPY_BYTES_MIN`] bytes: below, the notification costs
+/// more than the copy.
+pub const ZERO_COPY_SEGMENTS_MIN: usize = 32;
+/// See [`ZERO_COPY_SEGMENTS_MIN`].
+pub const ZERO_COPY_BYTES_MIN: usize = 32 * 1024;
+/// Zero-copy sends that the kernel has not given back yet.
+pub const ZERO_COPY_FLIGHTS_MAX: usize = 64;
+/// Send slabs that the kernel may be reading while another is written.
+pub const ZERO_COPY_SLABS_MAX: usize = 4;
+/// If more than half of the zero-copy sends of a socket were copied in this time, they are switched off.
+pub const ZERO_COPY_WATCH: Duration = Duration::from_secs(1);
 /// Segments of one GSO train: UDP_MAX_SEGMENTS of Linux before 6.9.
 pub const TRAIN_SEGMENTS_MAX: usize = 64;
 /// Bytes of one GSO train: what fits one IPv4 packet beside its headers.
@@ -50,6 +67,11 @@ pub const ENCODINGS_PER_TRACK_MAX: usize = 4;
 pub const FORMATS_PER_SECTION_MAX: usize = 48;
 /// SSRCs with an SRTP receive context, per transport. docs/SECURITY.md T4.
 pub const INGRESS_SSRCS_PER_TRANSPORT_MAX: usize = 64;
+/// For how long late packets of an SSRC that another has replaced are not taken for a change back: longer than
+/// any network holds a packet, and its retransmissions.
+pub const SSRC_RETIREMENT: Duration = Duration::from_secs(2);
+/// Replaced SSRCs remembered per transport; the oldest are forgotten.
+pub const RETIRED_SSRCS_MAX: usize = 16;
 /// Verified remote addresses remembered per transport.
 pub const PATHS_PER_TRANSPORT_MAX: usize = 8;
 
@@ -93,6 +115,11 @@ pub const RTCP_PER_SECOND_MAX: u32 = 200;
 pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 /// Keyframe requests accepted from one subscription within [`KEYFRAME_REQUEST_WINDOW`].
 pub const KEYFRAME_REQUESTS_PER_WINDOW_MAX: u32 = 3;
+/// The same from one that has just reported loss: a keyframe may be lost again, and whose link heals must not
+/// wait for the window to end. Reports can be lies, so this has a bound too.
+pub const KEYFRAME_REQUESTS_ON_LOSS_MAX: u32 = 15;
+/// For how long a reported loss explains keyframe requests.
+pub const LOSS_MEMORY: Duration = Duration::from_secs(3);
 /// Keyframes asked for only to learn the size of an encoding.
 pub const SIZE_REQUESTS_MAX: u8 = 3;
 /// See [`KEYFRAME_REQUESTS_PER_WINDOW_MAX`].
@@ -157,9 +184,17 @@ const _: () = assert!(VIDEO_CACHE_LEN.is_power_of_two() && AUDIO_CACHE_LEN.is_po
 const _: () = assert!(SENT_LOG_LEN.is_power_of_two() && SENT_LOG_LEN <= VIDEO_CACHE_LEN);
 const _: () = assert!(REPLAY_WINDOW_LEN.is_multiple_of(64) && REPLAY_WINDOW_LEN < 1 << 15);
 const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
+const _: () = assert!(KEYFRAME_REQUESTS_PER_WINDOW_MAX <= KEYFRAME_REQUESTS_ON_LOSS_MAX);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
 const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
 const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);
+const _: () = assert!(RING_BUFFERS_LEN.is_power_of_two() && RING_BUFFERS_LEN as usize >= PACKETS_PER_TURN);
+const _: () = assert!(RING_SUBMISSIONS_LEN as usize >= 2 * TRAINS_PER_SEND_MAX);
+const _: () = assert!(
+    RING_COMPLETIONS_LEN as usize
+        >= RING_BUFFERS_LEN as usize + TRAINS_PER_SEND_MAX + 2 * ZERO_COPY_FLIGHTS_MAX,
+    "what a turn can complete has a place"
+);
 const _: () = assert!(SEND_SLAB_BYTES >= 2 * EGRESS_SLOT_BYTES);
 const _: () = assert!(TRAIN_BYTES_MAX >= EGRESS_SLOT_BYTES && TRAIN_BYTES_MAX < 1 << 16);
 const _: () = assert!(RECEIVE_BATCH_LEN <= PACKETS_PER_TURN);

@@ -27,7 +27,7 @@ pub use wire::{classify, extension, rtp, stun};
 /// One fuzz target: the name of its corpus and of its binary, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target but the [`canary`], which has to fail.
+/// Every target but the [`canary()`], which has to fail.
 pub const TARGETS: &[Target] = &[
     ("classify", classify),
     ("stun", stun),

@@ -17,6 +17,7 @@ async fn every_route_without_the_token_is_401_but_pages_health_and_preflights() 
     let server = guarded().await;
     let session = format!("session/{}", "0".repeat(32));
     let mut routes = vec![("GET", "/api/rooms".to_owned()), ("GET", "/api/rooms/a".to_owned())];
+    routes.push(("GET", "/api/status".to_owned()));
     routes.push(("GET", format!("/api/sessions/{}", "0".repeat(32))));
     routes.push(("GET", "/metrics".to_owned()));
     for endpoint in ["/whip/a", "/whep/a", "/api/whip/publish/a", "/api/whep/play/a"] {
@@ -31,7 +32,7 @@ async fn every_route_without_the_token_is_401_but_pages_health_and_preflights() 
         problem(response, 401, "unauthorized").await;
         assert_eq!(server.send("OPTIONS", &path).await.status(), 200, "{path}");
     }
-    for path in ["/", "/publish/a", "/watch/a", "/assets/whip.js", "/healthz", "/readyz"] {
+    for path in ["/", "/publish/a", "/watch/a", "/status", "/assets/whip.js", "/healthz", "/readyz"] {
         assert_eq!(server.send("GET", path).await.status(), 200, "{path}");
     }
     server.stop().await;

@@ -114,15 +114,17 @@ async fn a_port_that_is_taken_is_named_with_its_remedy() {
     config.rtc_port = 0;
     config.shards = Some(1);
     config.http_listen = server.running.http;
-    let error = start(config.clone()).await.unwrap_err().to_string();
-    assert!(error.contains(&server.running.http.to_string()) && error.contains("another port"), "{error}");
+    let error = start(config.clone()).await.unwrap_err();
+    assert!(error.to_string().contains(&server.running.http.to_string()), "{error}");
+    assert!(error.remedy().contains("SLUICE_HTTP_LISTEN"), "{}", error.remedy());
 
     let shard = server.running.shards.iter().next().unwrap().local_addresses()[0];
     config.http_listen = "127.0.0.1:0".parse().unwrap();
     config.rtc_listen = vec![shard.ip()];
     config.rtc_port = shard.port();
-    let error = start(config).await.unwrap_err().to_string();
-    assert!(error.contains(&shard.port().to_string()) && error.contains("SLUICE_RTC_PORT"), "{error}");
+    let error = start(config).await.unwrap_err();
+    assert!(error.to_string().contains(&shard.port().to_string()), "{error}");
+    assert!(error.remedy().contains("SLUICE_RTC_PORT"), "{}", error.remedy());
     server.stop().await;
 }
 
@@ -133,8 +135,9 @@ async fn shards_that_have_no_port_left_are_an_error_that_names_the_settings() {
     config.http_listen = "127.0.0.1:0".parse().unwrap();
     config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
     (config.rtc_port, config.shards) = (65_535, Some(2));
-    let error = start(config).await.unwrap_err().to_string();
-    assert!(error.contains("65535") && error.contains("SLUICE_RTC_PORT"), "{error}");
+    let error = start(config).await.unwrap_err();
+    assert!(error.to_string().contains("65535"), "{error}");
+    assert!(error.remedy().contains("SLUICE_RTC_PORT"), "{}", error.remedy());
     server.stop().await;
 }
 

@@ -11,5 +11,6 @@ mod server;
 mod sessions;
 mod shards;
 mod state;
+mod status;
 mod whep;
 mod whip;

@@ -84,6 +84,7 @@ async fn metrics_show_shards_drops_sessions_and_requests_without_names() {
         "sluice_receive_errors_total{shard=\"0\"} 0",
         "sluice_forward_latency_quantile_seconds{shard=\"0\",q=\"0.5\"}",
         "sluice_train_length_mean{shard=\"0\"}",
+        "sluice_backend_info{shard=\"0\",backend=\"",
         "sluice_shard_cpu_seconds_total{shard=\"0\"}",
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");
@@ -95,16 +96,25 @@ async fn metrics_show_shards_drops_sessions_and_requests_without_names() {
 #[tokio::test]
 async fn the_pages_are_served_and_nothing_else_is_below_assets() {
     let server = Server::new().await;
-    for path in ["/", "/publish/a", "/watch/a"] {
+    for path in ["/", "/publish/a", "/watch/a", "/status"] {
         let response = server.send("GET", path).await;
         assert_eq!(response.status(), 200, "{path}");
         assert!(header(&response, "content-type").starts_with("text/html"));
-        assert!(header(&response, "content-security-policy").contains("default-src 'self'"));
+        // H17
+        let policy = header(&response, "content-security-policy");
+        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+        assert_eq!(header(&response, "referrer-policy"), "no-referrer");
+        assert_eq!(header(&response, "cross-origin-opener-policy"), "same-origin");
+        assert!(header(&response, "permissions-policy").contains("camera=(self)"));
     }
     let script = server.send("GET", "/assets/whep.js").await;
     assert!(header(&script, "content-type").starts_with("text/javascript"));
     // H11
-    for path in ["/assets/..%2f..%2fCargo.toml", "/assets/nothing.js", "/nothing"] {
+    for path in ["/assets/..%2f..%2fCargo.toml", "/assets/nothing.js", "/assets/layout.html", "/nothing"] {
         problem(server.send("GET", path).await, 404, "not_found").await;
     }
     problem(server.send("GET", "/watch/a%20b").await, 400, "invalid_room_name").await;

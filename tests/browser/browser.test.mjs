@@ -4,22 +4,27 @@ import { mkdirSync } from "node:fs";
 import { after, before } from "node:test";
 
 import { startBrowser } from "./chromium.mjs";
+import { codecTests } from "./codecs.mjs";
 import { mediaTests } from "./media.mjs";
 import { pageTests } from "./pages.mjs";
-import { ARTIFACTS, startServer } from "./server.mjs";
+import { ARTIFACTS, startOnMmsg, startOnUring } from "./server.mjs";
+import { stateTests } from "./states.mjs";
 
 const world = {};
 
 before(async () => {
   mkdirSync(ARTIFACTS, { recursive: true });
-  world.server = await startServer();
+  world.server = await startOnUring();
+  world.onMmsg = await startOnMmsg();
   Object.assign(world, await startBrowser());
 });
 
 after(async () => {
   await world.close?.();
-  await world.server?.stop();
+  await Promise.all([world.server?.stop(), world.onMmsg?.stop()]);
 });
 
 mediaTests(world);
+codecTests(world);
 pageTests(world);
+stateTests(world);

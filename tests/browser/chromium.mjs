@@ -46,6 +46,7 @@ export async function openPage(browser, url, { viewport = { width: 1280, height:
   const page = await context.newPage();
   page.errors = [];
   page.on("pageerror", (error) => page.errors.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && page.errors.push(message.text()));
   await page.addInitScript(listConnections);
   for (const script of scripts) await page.addInitScript(script);
   await page.goto(url, { waitUntil: "domcontentloaded" });
@@ -59,6 +60,11 @@ export async function closePage(page) {
   // Closing the context cuts off even a request that is meant to outlive its page.
   await pause(500);
   await page.context().close();
+}
+
+/** Closes a page that has no session to say goodbye to. */
+export async function dropPage(page) {
+  if (!page.isClosed()) await page.context().close();
 }
 
 /** Resolves with the first truthy value of `probe()`; rejects, saying `what`, after `ms`. */
@@ -151,7 +157,8 @@ export function noiseCamera() {
   };
 }
 
-function listConnections() {
+/** Keeps the connections of a page in `window.connections`. Runs in the page. */
+export function listConnections() {
   window.connections = [];
   window.openedAt = performance.now();
   const Original = window.RTCPeerConnection;

@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { TONE_HZ, closePage, inbound, inboundVideo, noiseCamera, openPage, pause, pixels, sound, stats, until } from "./chromium.mjs";
+import { backends } from "./server.mjs";
 
 const FIRST_PICTURE_MS_MAX = 10_000;
 const LATE_PICTURE_MS_MAX = 2_000;
@@ -21,16 +22,21 @@ const STEADY = "voice=0&start=1&prefer=maintain-resolution";
 const SMALL = `${STEADY}&resolution=360&simulcast=0`;
 
 export function mediaTests(world) {
-  const publish = (room, query, options) => openPage(world.browser, `${world.server.url}/publish/${room}?${query}`, options);
-  const watch = (room, options) => openPage(world.browser, `${world.server.url}/watch/${room}`, options);
+  const publish = (room, query, options, server = world.server) =>
+    openPage(world.browser, `${server.url}/publish/${room}?${query}`, options);
+  const watch = (room, options, server = world.server) => openPage(world.browser, `${server.url}/watch/${room}`, options);
 
-  for (const codec of ["VP8", "H264"]) {
-    test(`camera and tone reach two viewers in ${codec}`, { timeout: 60_000 }, async () => {
-      const room = `media-${codec.toLowerCase()}`;
-      const pages = [await publish(room, `${SMALL}&codec=${codec}`), await watch(room), await watch(room)];
+  for (const [codec, which, where] of [["VP8", "server", ""], ["H264", "server", ""], ["VP8", "onMmsg", ", by mmsg"]]) {
+    test(`camera and tone reach two viewers in ${codec}${where}`, { timeout: 60_000 }, async () => {
+      const [room, server] = [`media-${codec.toLowerCase()}`, world[which]];
+      const pages = [await publish(room, `${SMALL}&codec=${codec}`, {}, server)];
+      pages.push(await watch(room, {}, server), await watch(room, {}, server));
       try {
         for (const viewer of pages.slice(1)) await assertWatches(viewer, codec);
         await assertGcm(pages[0]);
+        const moving = await backends(server);
+        assert.ok(moving.length > 0 && moving.every((backend) => backend === server.backend), `${moving}`);
+        console.log(`# ${codec} was moved by ${server.backend}`);
       } finally {
         await Promise.all(pages.map(closePage));
       }

@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,10 +15,10 @@ const READY_MS_MAX = 15_000;
 /** The server promises to end its sessions within 5 s. */
 const STOP_MS_MAX = 7_000;
 
-/** Starts a server. Resolves with `{url, pid, stop()}` once `/readyz` says yes. */
-export async function startServer(extra = {}) {
+/** Starts a server, on `port` if one is named. Resolves with `{url, port, pid, stop()}` once `/readyz` says yes. */
+export async function startServer(extra = {}, wantedPort = 0) {
   const data = await mkdtemp(join(tmpdir(), "sluice-browser-"));
-  const port = await freeTcpPort();
+  const port = wantedPort || (await freeTcpPort());
   const log = await open(join(ARTIFACTS, "browser-server.log"), "a");
   const child = spawn(process.env.SLUICE_BIN ?? join(WORKSPACE, "target/debug/sluice"), [], {
     env: {
@@ -36,22 +36,47 @@ export async function startServer(extra = {}) {
   const exit = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
   child.once("error", () => {});
   const url = `http://127.0.0.1:${port}`;
-  const stop = async () => {
+  let ending = null;
+  const stop = () => (ending ??= end());
+  const end = async () => {
     child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
-    const end = child.pid === undefined ? { code: null } : await exit;
+    const outcome = child.pid === undefined ? { code: null } : await exit;
     clearTimeout(timer);
     await log.close();
     await rm(data, { recursive: true, force: true });
-    return end;
+    return outcome;
   };
   try {
     await untilReady(url, exit);
   } catch (error) {
     await stop();
-    throw error;
+    const said = (await readFile(join(ARTIFACTS, "browser-server.log"), "utf8")).split("\n");
+    throw new Error(`${error.message}: ${said.findLast((line) => line.includes("io_uring cannot be used")) ?? ""}`);
   }
-  return { url, pid: child.pid, stop };
+  return { url, port, pid: child.pid, stop };
+}
+
+/** Starts a server on io_uring; where that cannot be used, says so aloud and starts one on mmsg. */
+export async function startOnUring() {
+  try {
+    return { ...(await startServer({ SLUICE_IO: "uring" })), backend: "uring" };
+  } catch (error) {
+    if (!error.message.includes("io_uring cannot be used")) throw error;
+    console.log(`# SKIPPED on io_uring, and not tested there: ${error.message}`);
+    return startOnMmsg();
+  }
+}
+
+/** Starts a server on the other backend. */
+export async function startOnMmsg() {
+  return { ...(await startServer({ SLUICE_IO: "mmsg" })), backend: "mmsg" };
+}
+
+/** What moves the datagrams of each shard, as the server's metrics say. */
+export async function backends(server) {
+  const page = await (await fetch(`${server.url}/metrics`)).text();
+  return [...page.matchAll(/^sluice_backend_info\{.*backend="(\w+)".*\} 1$/gm)].map((match) => match[1]);
 }
 
 async function untilReady(url, exit) {

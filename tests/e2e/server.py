@@ -1,10 +1,12 @@
 """The server under test, as its own process on free ports."""
 
 import os
+import re
 import socket
 import subprocess
 import tempfile
 import time
+import unittest
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -19,8 +21,9 @@ STOP_SECONDS_MAX = 7
 class Server:
     """The server under test, on free loopback ports; it is ended by its process id."""
 
-    def __init__(self, name, preexec_fn=None):
-        """Starts it; its log is called after `name`. `preexec_fn` runs in its process before it does."""
+    def __init__(self, name, backend="auto", preexec_fn=None):
+        """Starts it on a backend; its log is called after `name`. `preexec_fn` runs in its process before it does.
+        Where io_uring cannot be used, the test is skipped."""
         self.data = tempfile.TemporaryDirectory(prefix=f"sluice-{name}-")
         port = free_tcp_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -32,6 +35,7 @@ class Server:
             "SLUICE_RTC_PORT": str(free_udp_ports(SHARDS)),
             "SLUICE_SHARDS": str(SHARDS),
             "SLUICE_DATA_DIR": self.data.name,
+            "SLUICE_IO": backend,
         }
         self.process = subprocess.Popen(
             [binary()], env=environment, stdout=self.log, stderr=self.log, preexec_fn=preexec_fn
@@ -46,6 +50,9 @@ class Server:
         deadline = time.monotonic() + READY_SECONDS_MAX
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
+                for line in Path(self.log.name).read_text().splitlines():
+                    if "io_uring cannot be used" in line:
+                        raise unittest.SkipTest(line)
                 raise RuntimeError(f"the server ended at start with {self.process.returncode}")
             try:
                 with urllib.request.urlopen(f"{self.url}/readyz", timeout=1):
@@ -53,6 +60,11 @@ class Server:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise RuntimeError("the server was not ready in time")
+
+    def backends(self):
+        """What moves the datagrams of each shard, as the server's metrics say."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as page:
+            return re.findall(r'^sluice_backend_info\{.*backend="(\w+)".*\} 1$', page.read().decode(), re.MULTILINE)
 
     def stop(self):
         self.process.terminate()

@@ -1,6 +1,7 @@
 //! Promises that need a kernel.
 
-use std::net::Ipv6Addr;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -8,18 +9,64 @@ use std::time::Duration;
 use dataplane::command::{CloseReason, Command, Event};
 use dataplane::engine::Engine;
 use dataplane::id::TransportId;
-use dataplane::shard::ShardHandle;
+use dataplane::shard::backend::{BackendKind, IoChoice, IoSettings};
+use dataplane::shard::{ShardConfig, ShardHandle};
 use dataplane::transport::negotiate::PeerRole;
 use harness::sockets::Stage;
 
 use crate::counting;
 
+/// Makes a test of each promise for each backend. Where the kernel allows no io_uring, it says so aloud.
+macro_rules! on_both_backends {
+    ($($promise:ident,)*) => {
+        mod mmsg {
+            $(#[test] fn $promise() { super::$promise(dataplane::shard::backend::IoChoice::Mmsg); })*
+        }
+        mod uring {
+            $(#[test] fn $promise() {
+                match dataplane::shard::backend::probe_uring() {
+                    Ok(()) => super::$promise(dataplane::shard::backend::IoChoice::Uring),
+                    Err(refusal) => super::skip(&refusal.to_string()),
+                }
+            })*
+        }
+    };
+}
+
+on_both_backends! {
+    media_with_loss_nacks_and_rtcp_adds_no_allocation,
+    media_flows_over_ipv6,
+    loss_is_recovered_and_latency_is_measured,
+    everyone_is_told_when_the_shard_closes_all,
+}
+
+/// Not captured, so that it is seen in a run that passes.
+fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED, and not tested here: {why}");
+}
+
+/// A shard on `ip` and on this backend, as the server starts it.
+fn stage(ip: impl Into<IpAddr>, io: IoChoice) -> Stage {
+    stage_with(ip, io, |config| ShardHandle::start(config, Arc::new(|| {})))
+}
+
+fn stage_with(
+    ip: impl Into<IpAddr>,
+    io: IoChoice,
+    start: impl FnOnce(ShardConfig) -> std::io::Result<ShardHandle>,
+) -> Stage {
+    let io_settings = IoSettings { choice: io, has_zero_copy: false };
+    let stage = Stage::new(ip.into(), |config| start(ShardConfig { io: io_settings, ..config }));
+    let kind = if io == IoChoice::Mmsg { BackendKind::Mmsg } else { BackendKind::Uring };
+    assert_eq!(stage.shard.backend().kind, kind);
+    stage
+}
+
 const SUBSCRIBERS: usize = 8;
 const WINDOW: Duration = Duration::from_secs(4);
 
-#[test]
-fn media_with_loss_nacks_and_rtcp_adds_no_allocation() {
-    let mut stage = Stage::new(std::net::Ipv4Addr::LOCALHOST.into(), |config| {
+fn media_with_loss_nacks_and_rtcp_adds_no_allocation(io: IoChoice) {
+    let mut stage = stage_with(Ipv4Addr::LOCALHOST, io, |config| {
         ShardHandle::start_with(config, Arc::new(|| {}), |config, counters| {
             counting::count_this_thread();
             Engine::new(config, counters)
@@ -58,19 +105,16 @@ fn media_with_loss_nacks_and_rtcp_adds_no_allocation() {
     assert!(per_packet < 0.01, "{per_packet} allocations per forwarded packet");
 }
 
-#[test]
-fn media_flows_over_ipv6() {
-    let mut stage =
-        Stage::new(Ipv6Addr::LOCALHOST.into(), |config| ShardHandle::start(config, Arc::new(|| {})));
+fn media_flows_over_ipv6(io: IoChoice) {
+    let mut stage = stage(Ipv6Addr::LOCALHOST, io);
     let publisher = stage.join(PeerRole::Publisher);
     let subscriber = stage.join(PeerRole::Subscriber);
     stage.publish(publisher, 60, Duration::from_secs(1));
     assert!(stage.clients[subscriber].client.received.len() > 100);
 }
 
-#[test]
-fn loss_is_recovered_and_latency_is_measured() {
-    let mut stage = Stage::on_loopback();
+fn loss_is_recovered_and_latency_is_measured(io: IoChoice) {
+    let mut stage = stage(Ipv4Addr::LOCALHOST, io);
     let publisher = stage.join(PeerRole::Publisher);
     let subscriber = stage.join(PeerRole::Subscriber);
     stage.publish(publisher, 60, Duration::from_millis(500));
@@ -93,9 +137,8 @@ fn loss_is_recovered_and_latency_is_measured() {
     assert!(latency.value_at_quantile(0.5) < 10_000_000, "half of the packets leave within 10 ms");
 }
 
-#[test]
-fn everyone_is_told_when_the_shard_closes_all() {
-    let mut stage = Stage::on_loopback();
+fn everyone_is_told_when_the_shard_closes_all(io: IoChoice) {
+    let mut stage = stage(Ipv4Addr::LOCALHOST, io);
     let publisher = stage.join(PeerRole::Publisher);
     let subscriber = stage.join(PeerRole::Subscriber);
     stage.publish(publisher, 60, Duration::from_millis(300));

@@ -8,7 +8,7 @@ from aiortc import RTCPeerConnection
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 
 from exchange import offer, receive, send
-from server import Server
+from server import SHARDS, Server
 
 # Enough to be sure that pictures go on coming after the first keyframe.
 VIDEO_FRAMES_WANTED = 30
@@ -16,10 +16,12 @@ AUDIO_FRAMES_WANTED = 50
 PLAY_SECONDS_MAX = 15
 
 
-class Aiortc(unittest.IsolatedAsyncioTestCase):
+class Aiortc:
+    """The promises; the classes below say on which backend."""
+
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("aiortc")
+        cls.server = Server(f"aiortc-{cls.backend}", cls.backend)
         cls.addClassCleanup(cls.server.stop)
 
     async def test_published_picture_and_sound_are_played(self):
@@ -41,6 +43,7 @@ class Aiortc(unittest.IsolatedAsyncioTestCase):
             pictures, sounds = await asyncio.wait_for(frames, PLAY_SECONDS_MAX)
             self.assertEqual((pictures[-1].width, pictures[-1].height), (640, 480))
             self.assertEqual(sounds[-1].sample_rate, 48_000)
+            self.assertEqual(self.server.backends(), [self.backend] * SHARDS)
         finally:
             for session in sessions:
                 status, _, _ = await send("DELETE", session)
@@ -61,6 +64,14 @@ class Aiortc(unittest.IsolatedAsyncioTestCase):
             refused.exception.close()
         finally:
             await player.close()
+
+
+class AiortcOnUring(Aiortc, unittest.IsolatedAsyncioTestCase):
+    backend = "uring"
+
+
+class AiortcOnMmsg(Aiortc, unittest.IsolatedAsyncioTestCase):
+    backend = "mmsg"
 
 
 if __name__ == "__main__":

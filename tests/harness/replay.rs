@@ -1,57 +1,54 @@
 //! A client for the replay world: no encryption, no chance but the seed's, so that equal seeds give equal
-//! traces.
+//! traces. It publishes, watches, or both, in any codec, and may be hostile.
 
-use std::collections::{BTreeSet, VecDeque};
+mod publishing;
+mod role;
+pub(crate) mod stun;
+mod watching;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dataplane::id::{Mid, PayloadType, Rid, Ssrc, Token};
-use dataplane::media::format::{Codec, ExtensionIds, ExtensionKind, Feedback, Format, MediaKind, Profile};
+use dataplane::id::Ssrc;
+use dataplane::media::format::MediaKind;
 use dataplane::time::NtpTime;
 use dataplane::transport::Transport;
-use dataplane::transport::description::{Description, Section, SectionRole};
-use dataplane::wire::extension::{ExtensionWriter, Form};
+use dataplane::transport::description::Description;
 use dataplane::wire::rtcp::{RtcpPacket, RtcpWriter, SenderInfo, packets};
-use dataplane::wire::rtp::{FIXED_HEADER_LEN, RtpHeader, set_extension_bit, write_header};
-use is::stun::{StunMessage, TransId};
+use dataplane::wire::rtp::RtpHeader;
 
-use crate::frames::{self, PACKETS_PER_FRAME};
-use crate::world::Client;
+use crate::frames::PACKETS_PER_FRAME;
+use crate::world::{Client, Heard, Published};
+use publishing::Sending;
+use watching::Receiving;
 
-const PASSWORD: &str = "replay-password-of-24-chars";
-const MEDIA: PayloadType = PayloadType(96);
-const RTX: PayloadType = PayloadType(97);
-const STUN_INTERVAL: Duration = Duration::from_millis(500);
+pub use role::{Encoding, Publishing, Role};
+
+pub(crate) const STUN_INTERVAL: Duration = Duration::from_millis(500);
 const NACK_INTERVAL: Duration = Duration::from_millis(40);
+/// A viewer that can show nothing for this long asks for a keyframe, and again after as long.
+const PATIENCE: Duration = Duration::from_millis(300);
 
-/// One encoding that a replay publisher sends.
-#[derive(Clone, Copy, Debug)]
-pub struct Encoding {
-    /// Its RID; also the low byte of its SSRC.
-    pub rid: &'static str,
-    /// Its picture size.
-    pub size: (u16, u16),
-}
-
-/// A client without encryption: a publisher if it has encodings, else a subscriber.
+/// A client without encryption.
 #[derive(Debug)]
 pub struct ReplayClient {
     address: SocketAddr,
     ufrag: String,
-    encodings: Vec<Sending>,
+    sendings: Vec<Sending>,
+    receivings: Vec<Receiving>,
     transmits: VecDeque<Vec<u8>>,
+    published: VecDeque<Published>,
+    heard: VecDeque<Heard>,
     next_stun: Instant,
     next_nack: Instant,
     stuns: u8,
-    /// What arrived: sequence number, timestamp, payload.
-    pub received: Vec<(u16, u32, Vec<u8>)>,
+    /// It does nothing any more by itself.
+    pub is_silent: bool,
     /// RTP packets that arrived, whole.
     pub packets: Vec<Vec<u8>>,
     /// Sequence numbers that it was asked to send again.
     pub asked_for: Vec<u16>,
-    missing: BTreeSet<u16>,
-    highest: Option<u16>,
-    media_ssrc: Option<Ssrc>,
     /// Keyframes that were asked for.
     pub keyframe_requests: u32,
     /// SSRCs that were said goodbye to.
@@ -60,51 +57,26 @@ pub struct ReplayClient {
     pub sender_reports: Vec<(NtpTime, u32)>,
 }
 
-#[derive(Debug)]
-struct Sending {
-    encoding: Encoding,
-    ssrc: Ssrc,
-    number: u16,
-    picture: u16,
-    timestamp: u32,
-    wants_keyframe: bool,
-    sent: VecDeque<(u16, Vec<u8>)>,
-}
-
 impl ReplayClient {
     /// A client named `index` and its transport.
-    pub fn new(
-        index: usize,
-        address: SocketAddr,
-        encodings: &[Encoding],
-        now: Instant,
-    ) -> (Self, Box<Transport>) {
-        let ufrag = format!("replay{index:02}");
-        let description = description(index, encodings);
-        let transport = Box::new(Transport::replay(description, &ufrag, PASSWORD, now));
-        let sending = |(at, encoding): (usize, &Encoding)| Sending {
-            encoding: *encoding,
-            ssrc: Ssrc(0x1000_0000 + (index as u32) * 256 + at as u32),
-            number: 65_000 + at as u16,
-            picture: 50 * at as u16,
-            timestamp: 1_000_000 * at as u32,
-            wants_keyframe: true,
-            sent: VecDeque::new(),
-        };
+    pub fn new(index: usize, address: SocketAddr, role: &Role, now: Instant) -> (Self, Box<Transport>) {
+        let ufrag = format!("replay{index:04}");
+        let description = role.description(index);
+        let transport = Box::new(Transport::replay(description, &ufrag, stun::PASSWORD, now));
         let client = Self {
             address,
             ufrag,
-            encodings: encodings.iter().enumerate().map(sending).collect(),
+            sendings: Sending::all(index, role),
+            receivings: Receiving::all(index, role),
             transmits: VecDeque::new(),
+            published: VecDeque::new(),
+            heard: VecDeque::new(),
             next_stun: now,
             next_nack: now,
             stuns: 0,
-            received: Vec::new(),
+            is_silent: false,
             packets: Vec::new(),
             asked_for: Vec::new(),
-            missing: BTreeSet::new(),
-            highest: None,
-            media_ssrc: None,
             keyframe_requests: 0,
             farewells: Vec::new(),
             sender_reports: Vec::new(),
@@ -120,33 +92,24 @@ impl ReplayClient {
         description: Description,
         now: Instant,
     ) -> (Self, Box<Transport>) {
-        let (client, _) = Self::new(index, address, &[], now);
-        let transport = Box::new(Transport::replay(description, &client.ufrag, PASSWORD, now));
+        let (client, _) = Self::new(index, address, &Role::default(), now);
+        let transport = Box::new(Transport::replay(description, &client.ufrag, stun::PASSWORD, now));
         (client, transport)
     }
 
-    /// Sends a datagram as it is.
-    pub fn send(&mut self, bytes: Vec<u8>) {
-        self.transmits.push_back(bytes);
+    /// Publishes one frame of each of the first `count` encodings of every video section.
+    pub fn send_frame(&mut self, count: usize) {
+        self.publish(MediaKind::Video, count);
     }
 
-    /// Publishes one frame of each of the first `count` encodings.
-    pub fn send_frame(&mut self, count: usize) {
-        for sending in self.encodings.iter_mut().take(count) {
-            let size = std::mem::take(&mut sending.wants_keyframe).then_some(sending.encoding.size);
-            for packet in 0..PACKETS_PER_FRAME {
-                let counter = u32::from(sending.encoding.size.0) << 16 | u32::from(sending.number);
-                let payload = frames::payload(counter, sending.picture, packet, size);
-                let bytes = sending.packet(&payload, packet + 1 == PACKETS_PER_FRAME);
-                sending.sent.push_back((sending.number, bytes.clone()));
-                if sending.sent.len() > 512 {
-                    sending.sent.pop_front();
-                }
-                self.transmits.push_back(bytes);
-                sending.number = sending.number.wrapping_add(1);
-            }
-            sending.picture = sending.picture.wrapping_add(1);
-            sending.timestamp = sending.timestamp.wrapping_add(3_000);
+    /// Publishes one packet of every audio section.
+    pub fn send_sound(&mut self) {
+        self.publish(MediaKind::Audio, 1);
+    }
+
+    fn publish(&mut self, kind: MediaKind, count: usize) {
+        for sending in self.sendings.iter_mut().filter(|it| it.kind() == kind && it.encoding < count) {
+            sending.send_frame(&mut self.transmits, &mut self.published);
         }
     }
 
@@ -158,19 +121,42 @@ impl ReplayClient {
         self.transmits.extend(order.map(|at| packets[at].clone()));
     }
 
-    /// The widths of the pictures that arrived, in order, without repeats.
-    pub fn widths(&self) -> Vec<u16> {
-        let width = |payload: &[u8]| frames::counter(payload).map(|counter| (counter >> 16) as u16);
-        let mut widths: Vec<u16> =
-            self.received.iter().filter_map(|(_, _, payload)| width(payload)).collect();
-        widths.dedup();
-        widths
+    /// Retransmissions of the newest `count` packets of the first encoding, as nobody has asked for them.
+    pub fn repeat_newest(&mut self, count: u16) -> Vec<Vec<u8>> {
+        let sending = &mut self.sendings[0];
+        (1..=count).rev().filter_map(|age| sending.repeat(sending.newest().wrapping_sub(age - 1))).collect()
+    }
+
+    /// All video goes on under other SSRCs, from these numbers.
+    pub fn restart(&mut self, number: u16) {
+        self.videos().for_each(|sending| sending.restart(number));
+    }
+
+    /// All video leaves out numbers that it will never send.
+    pub fn jump(&mut self, step: u16) {
+        self.videos().for_each(|sending| sending.jump(step));
+    }
+
+    fn videos(&mut self) -> impl Iterator<Item = &mut Sending> {
+        self.sendings.iter_mut().filter(|sending| sending.kind() == MediaKind::Video)
+    }
+
+    /// Lets the next frame of every encoding be a keyframe.
+    pub fn want_keyframe(&mut self) {
+        self.sendings.iter_mut().for_each(|sending| sending.wants_keyframe = true);
+    }
+
+    /// Publishes a packet that holds nothing but padding, on every encoding of video.
+    pub fn send_padding(&mut self) {
+        for sending in self.sendings.iter_mut().filter(|it| it.kind() == MediaKind::Video) {
+            sending.send_padding(&mut self.transmits, &mut self.published);
+        }
     }
 
     /// Reports that the next frame of each encoding is captured at `ntp` of this client's clock.
     pub fn send_sender_reports(&mut self, ntp: NtpTime) {
         let next: Vec<(Ssrc, u32)> =
-            self.encodings.iter().map(|sending| (sending.ssrc, sending.timestamp)).collect();
+            self.sendings.iter().map(|sending| (sending.ssrc, sending.timestamp)).collect();
         for (ssrc, rtp_timestamp) in next {
             let info = SenderInfo { ntp, rtp_timestamp, packet_count: 1, octet_count: 1 };
             self.send_rtcp(|writer| {
@@ -179,17 +165,56 @@ impl ReplayClient {
         }
     }
 
-    /// The SSRC of the media that arrives.
-    pub fn media_ssrc(&self) -> Option<Ssrc> {
-        self.media_ssrc
+    /// What arrived of the first video: sequence number, timestamp, payload.
+    pub fn received(&self) -> &[(u16, u32, Vec<u8>)] {
+        self.video().map_or(&[], |receiving| &receiving.received)
     }
 
-    /// Asks for a keyframe.
+    /// The widths of the pictures that arrived of the first video, in order, without repeats.
+    pub fn widths(&self) -> Vec<u16> {
+        self.video().map_or(Vec::new(), Receiving::widths)
+    }
+
+    /// The SSRC of the first video, once it arrives.
+    pub fn media_ssrc(&self) -> Option<Ssrc> {
+        self.video().filter(|video| !video.received.is_empty()).map(|video| video.ssrc)
+    }
+
+    /// The decoders of all video that it watches, by media section.
+    pub fn decoders(&mut self) -> impl Iterator<Item = (usize, &mut crate::decoder::Decoder)> {
+        let videos = self.receivings.iter_mut().filter(|it| it.kind == MediaKind::Video);
+        videos.map(|receiving| (receiving.section, &mut receiving.decoder))
+    }
+
+    /// Asks for a keyframe of everything that it watches.
     pub fn send_pli(&mut self) {
-        let Some(media) = self.media_ssrc else { return };
-        self.send_rtcp(|writer| {
-            writer.pli(Ssrc(1), media);
-        });
+        for media in self.watched() {
+            self.send_rtcp(|writer| {
+                writer.pli(Ssrc(1), media);
+            });
+        }
+    }
+
+    /// Says that it misses these packets of everything that it watches, whether it does or not.
+    pub fn send_nack(&mut self, numbers: &[u16]) {
+        for media in self.watched() {
+            self.send_rtcp(|writer| {
+                writer.nack(Ssrc(1), media, numbers);
+            });
+        }
+    }
+
+    /// Sends a datagram as it is.
+    pub fn send(&mut self, bytes: Vec<u8>) {
+        self.transmits.push_back(bytes);
+    }
+
+    fn watched(&self) -> Vec<Ssrc> {
+        self.receivings.iter().map(|receiving| receiving.ssrc).collect()
+    }
+
+    fn video(&self) -> Option<&Receiving> {
+        self.receivings.iter().find(|receiving| receiving.kind == MediaKind::Video)
     }
 
     fn send_rtcp(&mut self, write: impl FnOnce(&mut RtcpWriter<'_>)) {
@@ -200,39 +225,16 @@ impl ReplayClient {
         self.transmits.push_back(out[..len].to_vec());
     }
 
-    fn send_stun(&mut self) {
-        self.stuns = self.stuns.wrapping_add(1);
-        let username = format!("{}:peer", self.ufrag);
-        let request = StunMessage::binding_request(&username, TransId::new(), true, 7, 1, true);
-        let mut out = [0; 256];
-        let len = request.to_bytes(Some(PASSWORD.as_bytes()), &mut out, hmac_sha1).unwrap();
-        // The transaction id is the only random number of this world: make it the counter.
-        out[8..20].fill(self.stuns);
-        let len = resign(&mut out[..len]);
-        self.transmits.push_back(out[..len].to_vec());
-    }
-
-    fn note_media(&mut self, bytes: &[u8]) {
+    fn note_media(&mut self, bytes: &[u8], now: Instant) {
         let Ok(header) = RtpHeader::parse(bytes) else { return };
         self.packets.push(bytes.to_vec());
-        let payload = &bytes[header.len..];
-        let (number, payload) = if header.payload_type == RTX {
-            let Some((original, payload)) = payload.split_first_chunk::<2>() else { return };
-            (u16::from_be_bytes(*original), payload)
-        } else {
-            self.media_ssrc = Some(header.ssrc);
-            (header.sequence_number, payload)
-        };
-        if let Some(highest) = self.highest {
-            for gap in 1..number.wrapping_sub(highest).min(0x8000) {
-                self.missing.insert(highest.wrapping_add(gap));
+        let payload = if header.has_padding { &[] } else { &bytes[header.len..] };
+        for receiving in &mut self.receivings {
+            if let Some((number, payload)) = receiving.take(&header, payload, now) {
+                let ssrc = receiving.ssrc.0;
+                self.heard.push_back(Heard { ssrc, number, payload });
             }
         }
-        if self.highest.is_none_or(|highest| number.wrapping_sub(highest) < 0x8000) {
-            self.highest = Some(number);
-        }
-        self.missing.remove(&number);
-        self.received.push((number, header.timestamp, payload.to_vec()));
     }
 
     fn note_rtcp(&mut self, bytes: &[u8]) {
@@ -244,17 +246,14 @@ impl ReplayClient {
                 RtcpPacket::Bye(ssrcs) => self.farewells.extend(ssrcs),
                 RtcpPacket::Pli { media, .. } => {
                     self.keyframe_requests += 1;
-                    for sending in self.encodings.iter_mut().filter(|sending| sending.ssrc == media) {
+                    for sending in self.sendings.iter_mut().filter(|sending| sending.ssrc == media) {
                         sending.wants_keyframe = true;
                     }
                 }
                 RtcpPacket::Nack { media, entries, .. } => {
-                    for number in entries {
-                        self.asked_for.push(number);
-                        let sending = self.encodings.iter().find(|sending| sending.ssrc == media);
-                        let sent =
-                            sending.and_then(|sending| sending.sent.iter().find(|sent| sent.0 == number));
-                        self.transmits.extend(sent.map(|(_, bytes)| bytes.clone()));
+                    self.asked_for.extend(entries.clone());
+                    for sending in self.sendings.iter_mut().filter(|sending| sending.ssrc == media) {
+                        self.transmits.extend(entries.clone().filter_map(|number| sending.repeat(number)));
                     }
                 }
                 _ => {}
@@ -263,32 +262,15 @@ impl ReplayClient {
     }
 }
 
-impl Sending {
-    fn packet(&self, payload: &[u8], marker: bool) -> Vec<u8> {
-        let mut out = vec![0; 1500];
-        write_header(&mut out, marker, MEDIA, self.number, self.timestamp, self.ssrc);
-        let mut writer = ExtensionWriter::new(&mut out[FIXED_HEADER_LEN..], Form::OneByte);
-        writer.push(1, b"0");
-        writer.push(2, self.encoding.rid.as_bytes());
-        let len = FIXED_HEADER_LEN + writer.finish();
-        set_extension_bit(&mut out);
-        out.truncate(len);
-        out.extend(payload);
-        out
-    }
-}
-
 impl Client for ReplayClient {
     fn address(&self) -> SocketAddr {
         self.address
     }
 
-    fn receive(&mut self, _source: SocketAddr, bytes: &[u8], _now: Instant) {
+    fn receive(&mut self, _source: SocketAddr, bytes: &[u8], now: Instant) {
         match bytes {
-            [first, second, ..] if (128..192).contains(first) && (192..224).contains(second) => {
-                self.note_rtcp(bytes);
-            }
-            [first, ..] if (128..192).contains(first) => self.note_media(bytes),
+            [128..=191, 192..=223, ..] => self.note_rtcp(bytes),
+            [128..=191, ..] => self.note_media(bytes, now),
             _ => {}
         }
     }
@@ -296,79 +278,41 @@ impl Client for ReplayClient {
     fn expire(&mut self, now: Instant) {
         if now >= self.next_stun {
             self.next_stun = now + STUN_INTERVAL;
-            self.send_stun();
+            self.stuns = self.stuns.wrapping_add(1);
+            self.transmits.push_back(stun::request(&self.ufrag, self.stuns));
         }
         if now >= self.next_nack {
             self.next_nack = now + NACK_INTERVAL;
-            let lost: Vec<u16> = self.missing.iter().copied().take(16).collect();
-            if let (Some(media), false) = (self.media_ssrc, lost.is_empty()) {
-                self.send_rtcp(|writer| {
-                    writer.nack(Ssrc(1), media, &lost);
-                });
+            let asks: Vec<_> =
+                self.receivings.iter_mut().map(|it| (it.ssrc, it.take_missing(), it.is_stuck(now))).collect();
+            for (media, missing, is_stuck) in asks {
+                if !missing.is_empty() {
+                    self.send_rtcp(|writer| {
+                        writer.nack(Ssrc(1), media, &missing);
+                    });
+                }
+                if is_stuck {
+                    self.send_rtcp(|writer| {
+                        writer.pli(Ssrc(1), media);
+                    });
+                }
             }
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        Some(self.next_stun.min(self.next_nack))
+        (!self.is_silent).then(|| self.next_stun.min(self.next_nack))
     }
 
     fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.transmits.pop_front()
     }
-}
 
-fn description(index: usize, encodings: &[Encoding]) -> Description {
-    let token = |text: &str| Token::new(text.as_bytes()).unwrap();
-    let feedback = Feedback { nack: true, pli: true, ..Feedback::default() };
-    let format = Format {
-        codec: Codec::Vp8,
-        profile: Profile::Any,
-        payload_type: MEDIA,
-        rtx: Some(RTX),
-        red: None,
-        clock_rate_hz: 90_000,
-        feedback,
-    };
-    let mut extensions = ExtensionIds::default();
-    extensions.set(ExtensionKind::Mid, 1);
-    let role = if encodings.is_empty() {
-        let ssrc = Ssrc(0x2000_0000 + index as u32);
-        SectionRole::Egress { ssrc, rtx_ssrc: Some(Ssrc(0x3000_0000 + index as u32)) }
-    } else {
-        extensions.set(ExtensionKind::Rid, 2);
-        let rids = encodings.iter().map(|encoding| Rid(token(encoding.rid))).collect();
-        SectionRole::Ingress { rids, ssrcs: Vec::new() }
-    };
-    let section =
-        Section { mid: Mid(token("0")), kind: MediaKind::Video, role, formats: vec![format], extensions };
-    Description {
-        sections: vec![section],
-        cname: "replay".to_owned(),
-        has_reduced_size_rtcp: true,
-        allows_mixed_extensions: true,
+    fn poll_published(&mut self) -> Option<Published> {
+        self.published.pop_front()
     }
-}
 
-fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
-    use aws_lc_rs::hmac;
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-    let mut context = hmac::Context::with_key(&key);
-    for part in parts {
-        context.update(part);
+    fn poll_heard(&mut self) -> Option<Heard> {
+        self.heard.pop_front()
     }
-    context.sign().as_ref().try_into().unwrap()
-}
-
-/// Signs a binding request again after its transaction id was changed, and leaves FINGERPRINT out, which is
-/// optional (RFC 8489, section 14.7). Returns the length.
-fn resign(bytes: &mut [u8]) -> usize {
-    const INTEGRITY_LEN: usize = 24;
-    const FINGERPRINT_LEN: usize = 8;
-    let len = bytes.len() - FINGERPRINT_LEN;
-    bytes[2..4].copy_from_slice(&((len - 20) as u16).to_be_bytes());
-    let signed = len - INTEGRITY_LEN;
-    let mac = hmac_sha1(PASSWORD.as_bytes(), &[&bytes[..signed]]);
-    bytes[signed + 4..len].copy_from_slice(&mac);
-    len
 }

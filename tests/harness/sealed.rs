@@ -5,20 +5,27 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use dataplane::id::ShardId;
+use dataplane::media::format::Codec;
 use dataplane::transport::Transport;
 use dataplane::transport::negotiate::{AnswerSettings, Negotiator, PeerRole};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
-use crate::frames::{self, PACKETS_PER_FRAME};
-use crate::world::Client;
+use crate::decoder::Decoder;
+use crate::frames::{self, PACKETS_PER_FRAME, Piece};
+use crate::world::{Client, Heard, Published};
+
+/// A viewer that can show nothing for this long asks for a keyframe, and again after as long.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// One received RTP packet.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// The SSRC of its media.
+    pub ssrc: u32,
     /// Its extended sequence number.
     pub number: u64,
     /// Its RTP timestamp.
@@ -42,6 +49,15 @@ pub struct SealedClient {
     pub received: Vec<Received>,
     /// Keyframes that were asked for.
     pub keyframe_requests: u32,
+    /// What it could show of what arrived.
+    pub decoder: Decoder,
+    /// Asks for a keyframe when it can show nothing.
+    pub is_impatient: bool,
+    asked_at: Option<Instant>,
+    published: VecDeque<Published>,
+    /// How many of `received` the oracle has been told.
+    heard: usize,
+    origin: u32,
     wants_keyframe: bool,
     next_number: u64,
     next_counter: u32,
@@ -89,6 +105,12 @@ impl Offering {
             is_connected: false,
             received: Vec::new(),
             keyframe_requests: 0,
+            decoder: Decoder::default(),
+            is_impatient: false,
+            asked_at: None,
+            published: VecDeque::new(),
+            heard: 0,
+            origin: u32::from(self.address.port()) << 16 | last_octets(self.address),
             wants_keyframe: true,
             next_number: 1_000,
             next_counter: 0,
@@ -123,7 +145,22 @@ impl SealedClient {
         let size = std::mem::take(&mut self.wants_keyframe).then_some((640, 360));
         let payload_type = self.rtc.media(self.video).unwrap().remote_pts()[0];
         for packet in 0..PACKETS_PER_FRAME {
-            let payload = frames::payload(self.next_counter, self.next_picture, packet, size);
+            let piece = Piece {
+                origin: self.origin,
+                counter: self.next_counter,
+                packet: packet as u8,
+                packets: PACKETS_PER_FRAME as u8,
+                is_key: size.is_some(),
+            };
+            let payload = frames::payload(Codec::Vp8, piece, self.next_picture, size.unwrap_or_default());
+            let index = self.next_number;
+            let stream = self.rtc.direct_api().stream_tx_by_mid(self.video, None).unwrap().ssrc();
+            self.published.push_back(Published {
+                section: 0,
+                ssrc: *stream,
+                index,
+                payload: payload.clone(),
+            });
             let write =
                 RtpWrite::new(payload_type, self.next_number.into(), self.next_timestamp, now, payload)
                     .marker(packet + 1 == PACKETS_PER_FRAME)
@@ -167,6 +204,19 @@ impl SealedClient {
         self.drain();
     }
 
+    /// Asks for a keyframe if packets come and nothing can be shown.
+    fn ask_when_stuck(&mut self, now: Instant) {
+        let has_waited = |since: Instant| now >= since + PATIENCE;
+        let is_stuck = self.decoder.stuck_since().is_some_and(has_waited);
+        if !self.is_impatient || !is_stuck || !self.asked_at.is_none_or(has_waited) {
+            return;
+        }
+        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(self.video, None) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+            self.asked_at = Some(now);
+        }
+    }
+
     fn drain(&mut self) {
         loop {
             match self.rtc.poll_output() {
@@ -188,12 +238,13 @@ impl SealedClient {
                 self.keyframe_requests += 1;
                 self.wants_keyframe = true;
             }
-            Event::RtpPacket(packet) => self.received.push(Received {
-                number: *packet.seq_no,
-                timestamp: packet.header.timestamp,
-                payload: packet.payload.to_vec(),
-                at: packet.timestamp,
-            }),
+            Event::RtpPacket(packet) => {
+                let (number, payload) = (*packet.seq_no, packet.payload.to_vec());
+                self.decoder.push(number, &payload, packet.timestamp);
+                let ssrc = *packet.header.ssrc;
+                let (timestamp, at) = (packet.header.timestamp, packet.timestamp);
+                self.received.push(Received { ssrc, number, timestamp, payload, at });
+            }
             _ => {}
         }
     }
@@ -208,6 +259,7 @@ impl Client for SealedClient {
         if let Ok(receive) = Receive::new(Protocol::Udp, source, self.address, bytes) {
             let _ = self.rtc.handle_input(Input::Receive(now, receive));
             self.drain();
+            self.ask_when_stuck(now);
         }
     }
 
@@ -223,5 +275,22 @@ impl Client for SealedClient {
 
     fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.transmits.pop_front()
+    }
+
+    fn poll_published(&mut self) -> Option<Published> {
+        self.published.pop_front()
+    }
+
+    fn poll_heard(&mut self) -> Option<Heard> {
+        let packet = self.received.get(self.heard)?;
+        self.heard += 1;
+        Some(Heard { ssrc: packet.ssrc, number: packet.number, payload: packet.payload.clone() })
+    }
+}
+
+fn last_octets(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(address) => u32::from(*address.ip()) & 0xffff,
+        SocketAddr::V6(_) => 0,
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dataplane::command::{Binding, Command, Event, Reply};
 use dataplane::id::{ShardId, TrackId, TransportId};
 use dataplane::media::format::MediaKind;
+use dataplane::shard::backend::IoSettings;
 use dataplane::shard::{ShardConfig, ShardHandle};
 use dataplane::transport::negotiate::{Negotiator, PeerRole};
 
@@ -45,7 +46,14 @@ pub struct Stage {
 impl Stage {
     /// A shard on a free port of `ip`. `start` may make its engine itself.
     pub fn new(ip: IpAddr, start: impl FnOnce(ShardConfig) -> std::io::Result<ShardHandle>) -> Self {
-        let config = ShardConfig { id: ShardId(0), listen: vec![ip], port: 0, cpu: None, seed: 42 };
+        let config = ShardConfig {
+            id: ShardId(0),
+            listen: vec![ip],
+            port: 0,
+            cpu: None,
+            seed: 42,
+            io: IoSettings::default(),
+        };
         let shard = start(config).expect("a loopback port is free");
         let negotiator = Negotiator::new(Instant::now()).unwrap();
         let video = TrackId(1);

@@ -1,23 +1,27 @@
 //! One engine, its clients and the network between them, under one virtual clock.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use dataplane::command::{Binding, Command, Envelope, Event, Refusal, Reply};
 use dataplane::counters::{Counters, DropReason};
-use dataplane::engine::{Engine, EngineConfig};
+use dataplane::engine::{Engine, EngineConfig, Occupancy};
 use dataplane::id::{ShardId, TrackId, TransportId};
 use dataplane::limits::EGRESS_SLOT_BYTES;
 use dataplane::media::format::MediaKind;
 use dataplane::time::WallClock;
 use dataplane::transport::Transport;
+use dataplane::transport::description::SectionRole;
 use dataplane::transport::path::{Datagram, Egress, Path};
 use futures_channel::oneshot;
 
-use crate::network::{Flight, Link, Network};
+use crate::checker::{Checker, Rule, Violation, Watching};
+use crate::meddling::Meddler;
+use crate::network::{Flight, Lane, Link, Network};
+use crate::random::Random;
+use crate::trace::{Trace, What};
 
 /// What a client does in the world. It reads no clock and no socket either.
 pub trait Client {
@@ -31,6 +35,38 @@ pub trait Client {
     fn next_deadline(&self) -> Option<Instant>;
     /// The next datagram for the shard.
     fn poll_transmit(&mut self) -> Option<Vec<u8>>;
+    /// The next packet that it has published, for the oracle.
+    fn poll_published(&mut self) -> Option<Published> {
+        None
+    }
+    /// The next packet that it has heard, for the oracle.
+    fn poll_heard(&mut self) -> Option<Heard> {
+        None
+    }
+}
+
+/// A packet that a client has published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The place of its media section.
+    pub section: usize,
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its extended sequence number.
+    pub index: u64,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// A packet that a client has heard, as media or as a retransmission.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The SSRC of the media.
+    pub ssrc: u32,
+    /// Its extended sequence number.
+    pub number: u64,
+    /// Its payload.
+    pub payload: Vec<u8>,
 }
 
 /// A shard, its clients, and the network between them.
@@ -47,13 +83,25 @@ pub struct World<C> {
     pub events: Vec<Event>,
     /// The shard's wall clock.
     pub wall_clock: WallClock,
+    /// Everything that crossed the shard's edge.
+    pub trace: Trace,
+    /// The oracle, if it watches.
+    pub checker: Option<Checker>,
+    /// Probability that a datagram of media is followed by somebody who changes one bit of it and is faster.
+    pub forgery: f64,
+    /// Spoils what the shard sends, so that a test can see the oracle notice.
+    pub meddler: Option<Meddler>,
+    started_at: Instant,
     engine: Engine,
     network: Network,
     /// Each client's address as the shard sees it.
     publics: Vec<SocketAddr>,
+    /// The track of each media section of each client.
+    bound: Vec<Vec<Option<TrackId>>>,
     egress: List,
-    trace: DefaultHasher,
-    trace_len: u64,
+    forger: Random,
+    /// Packets that had ended by now, by reason.
+    drops: Vec<u64>,
 }
 
 /// The shard's address.
@@ -63,7 +111,7 @@ pub fn server_address() -> SocketAddr {
 
 /// The address of the client `index`.
 pub fn client_address(index: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, 1, 1 + index as u8], 5000))
+    SocketAddr::from(([10, 0, 1 + (index / 200) as u8, 1 + (index % 200) as u8], 5000))
 }
 
 impl<C: Client> World<C> {
@@ -80,12 +128,18 @@ impl<C: Client> World<C> {
             links: Vec::new(),
             events: Vec::new(),
             wall_clock,
+            trace: Trace::default(),
+            checker: None,
+            meddler: None,
+            forgery: 0.0,
+            forger: Random(seed ^ 0xf0e6),
+            drops: vec![0; DropReason::ALL.len()],
+            started_at: now,
             engine: Engine::new(config, counters),
             network: Network::new(seed ^ 0x5eed),
             publics: Vec::new(),
+            bound: Vec::new(),
             egress: List::default(),
-            trace: DefaultHasher::new(),
-            trace_len: 0,
         }
     }
 
@@ -93,8 +147,32 @@ impl<C: Client> World<C> {
     pub fn command(&mut self, command: Command) -> Reply {
         let (reply, mut answer) = oneshot::channel();
         self.engine.apply(Envelope { command, reply }, self.now);
+        let answer = answer.try_recv().unwrap().expect("every command is answered at once");
+        self.trace.note_words(self.elapsed(), What::Commanded, &format!("{answer:?}"));
         self.turn();
-        answer.try_recv().unwrap().expect("every command is answered at once")
+        answer
+    }
+
+    /// Time since the world began.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.started_at
+    }
+
+    /// How full the shard is.
+    pub fn occupancy(&self) -> Occupancy {
+        self.engine.occupancy()
+    }
+
+    /// The first promise that was broken, if the oracle watches.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.checker.as_ref()?.violation.as_ref()
+    }
+
+    /// The oracle finds that a promise is broken.
+    pub fn break_rule(&mut self, rule: Rule, text: String) {
+        if let Some(checker) = &mut self.checker {
+            checker.break_rule(rule, text);
+        }
     }
 
     /// Tells the shard several things in one turn, with datagrams from a client right behind them.
@@ -105,7 +183,7 @@ impl<C: Client> World<C> {
         }
         for bytes in packets {
             let (source, destination) = (self.publics[client], server_address());
-            self.deliver(&Flight { source, destination, bytes: bytes.clone() });
+            self.deliver(&Flight { source, destination, bytes: bytes.clone() }, self.now);
         }
         self.turn();
     }
@@ -125,15 +203,39 @@ impl<C: Client> World<C> {
         transport: Box<Transport>,
         tracks: &[(TrackId, MediaKind)],
     ) -> Result<usize, Refusal> {
+        let sections = transport.description().sections.iter().enumerate();
+        let sections: Vec<(usize, MediaKind)> = sections.map(|(at, section)| (at, section.kind)).collect();
+        let places = [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| {
+            let places = sections.iter().filter(move |section| section.1 == kind);
+            let tracks = tracks.iter().filter(move |track| track.1 == kind);
+            places.zip(tracks).map(|(section, track)| (section.0, track.0))
+        });
+        let places: Vec<(usize, TrackId)> = places.collect();
+        self.join_bound(client, transport, &places)
+    }
+
+    /// The same with the track of each media section.
+    pub fn join_bound(
+        &mut self,
+        client: C,
+        transport: Box<Transport>,
+        places: &[(usize, TrackId)],
+    ) -> Result<usize, Refusal> {
         let index = self.clients.len();
         let sections = &transport.description().sections;
-        let bindings = [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| {
-            let places = sections.iter().filter(move |section| section.kind == kind);
-            let tracks = tracks.iter().filter(move |track| track.1 == kind);
-            places.zip(tracks).map(|(section, track)| Binding { mid: section.mid, track: track.0 })
-        });
-        let bindings = bindings.collect();
+        let bindings: Vec<Binding> =
+            places.iter().map(|(at, track)| Binding { mid: sections[*at].mid, track: *track }).collect();
         let id = transport_id(index);
+        let track = |mid| bindings.iter().find(|binding| binding.mid == mid).map(|binding| binding.track);
+        let bound: Vec<Option<TrackId>> = sections.iter().map(|section| track(section.mid)).collect();
+        if let Some(checker) = &mut self.checker {
+            let watches = sections.iter().zip(&bound).filter_map(|(section, track)| {
+                let SectionRole::Egress { ssrc, rtx_ssrc } = section.role else { return None };
+                Some(Watching { ssrc: ssrc.0, rtx: rtx_ssrc.map(|ssrc| ssrc.0), track: (*track)? })
+            });
+            checker.note_join(client.address(), watches.collect());
+        }
+        self.bound.push(bound);
         let reply = self.command(Command::AddTransport { id, transport, bindings });
         self.publics.push(client.address());
         self.clients.push(client);
@@ -147,6 +249,19 @@ impl<C: Client> World<C> {
     /// Gives a client another address on the outside, as a NAT does after a pause.
     pub fn rebind(&mut self, client: usize, public: SocketAddr) {
         self.publics[client] = public;
+        if let Some(checker) = &mut self.checker {
+            checker.note_rebind(client, public);
+        }
+    }
+
+    /// A client's address as the shard sees it.
+    pub fn public(&self, client: usize) -> SocketAddr {
+        self.publics[client]
+    }
+
+    /// The shard's thread does not run for a while; what arrives meanwhile waits for it.
+    pub fn stall_for(&mut self, duration: Duration) {
+        self.now += duration;
     }
 
     /// From now on, whatever the shard sends to a client panics in the middle of that client's turn.
@@ -157,7 +272,7 @@ impl<C: Client> World<C> {
     /// A datagram from somebody who is no client.
     pub fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
         let flight = Flight { source, destination: server_address(), bytes: bytes.to_vec() };
-        self.network.send(&Link::default(), flight, self.now);
+        self.network.send(Lane::Other, &Link::default(), flight, self.now);
     }
 
     /// Lets the world run.
@@ -189,19 +304,14 @@ impl<C: Client> World<C> {
         self.counters.dropped(reason)
     }
 
-    /// A hash over every datagram that the shard sent and when, and how many there were.
-    pub fn trace(&self) -> (u64, u64) {
-        (self.trace.finish(), self.trace_len)
-    }
-
     fn next_instant(&self) -> Option<Instant> {
         let clients = self.clients.iter().filter_map(Client::next_deadline).min();
         [self.network.next_arrival(), self.engine.next_deadline(), clients].into_iter().flatten().min()
     }
 
     fn step(&mut self) {
-        while let Some(flight) = self.network.receive(self.now) {
-            self.deliver(&flight);
+        while let Some((arrived_at, flight)) = self.network.receive(self.now) {
+            self.deliver(&flight, arrived_at);
         }
         self.turn();
         for client in &mut self.clients {
@@ -210,37 +320,102 @@ impl<C: Client> World<C> {
             }
         }
         for at in 0..self.clients.len() {
+            self.ask_client(at);
             while let Some(bytes) = self.clients[at].poll_transmit() {
                 let flight = Flight { source: self.publics[at], destination: server_address(), bytes };
-                self.network.send(&self.links[at], flight, self.now);
+                self.network.send(Lane::Up(at), &self.links[at], flight, self.now);
             }
         }
     }
 
-    fn deliver(&mut self, flight: &Flight) {
+    /// Lets the oracle know what a client has published and heard.
+    fn ask_client(&mut self, at: usize) {
+        let Some(checker) = &mut self.checker else { return };
+        let client = &mut self.clients[at];
+        while let Some(made) = client.poll_published() {
+            if let Some(track) = self.bound[at].get(made.section).copied().flatten() {
+                checker.note_published(at, track, made.ssrc, made.index, &made.payload);
+            }
+        }
+        while let Some(heard) = client.poll_heard() {
+            checker.note_heard(at, heard.ssrc, heard.number, &heard.payload);
+        }
+    }
+
+    fn deliver(&mut self, flight: &Flight, received_at: Instant) {
         if flight.destination == server_address() {
+            self.forge(flight, received_at);
+            self.trace.note_datagram(self.elapsed(), What::Received, flight.source, &flight.bytes);
+            if let Some(checker) = &mut self.checker {
+                checker.note_received(flight.source, &flight.bytes, self.now);
+            }
             let path = Path { local: server_address(), remote: flight.source };
-            let datagram = Datagram { path, received_at: self.now, bytes: &flight.bytes };
+            let datagram = Datagram { path, received_at, bytes: &flight.bytes };
             self.engine.receive(datagram, self.now);
+            self.note_drops();
         } else if let Some(at) = self.publics.iter().position(|public| *public == flight.destination) {
             self.clients[at].receive(flight.source, &flight.bytes, self.now);
         }
+    }
+
+    /// Why packets ended is a decision too, and belongs to the trace.
+    fn note_drops(&mut self) {
+        for (reason, known) in DropReason::ALL.iter().zip(&mut self.drops) {
+            let count = self.counters.dropped(*reason);
+            if count != *known {
+                let at = self.now - self.started_at;
+                self.trace.note_words(at, What::Dropped, &format!("{} {}", count - *known, reason.name()));
+                *known = count;
+            }
+        }
+    }
+
+    /// Now and then somebody changes a bit of a datagram of media and is faster than the real one. The oracle
+    /// does not hear of it: nothing of it may be seen anywhere.
+    fn forge(&mut self, flight: &Flight, received_at: Instant) {
+        if !matches!(flight.bytes[..], [128..=191, ..]) || !self.forger.chance(self.forgery) {
+            return;
+        }
+        let mut bytes = flight.bytes.clone();
+        let at = self.forger.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << self.forger.below(8);
+        let path = Path { local: server_address(), remote: flight.source };
+        self.engine.receive(Datagram { path, received_at, bytes: &bytes }, self.now);
+        self.note_drops();
     }
 
     /// The rest of a shard's turn, after commands and packets.
     fn turn(&mut self) {
         self.engine.expire(self.now);
         self.engine.transmit(&mut self.egress, self.now);
-        for (path, bytes) in std::mem::take(&mut self.egress.sent) {
-            bytes.hash(&mut self.trace);
-            path.remote.hash(&mut self.trace);
-            self.trace_len += 1;
-            let link = self.publics.iter().position(|public| *public == path.remote);
-            let link = link.map_or_else(Link::default, |at| self.links[at]);
-            let flight = Flight { source: path.local, destination: path.remote, bytes };
-            self.network.send(&link, flight, self.now);
+        let mut sent = std::mem::take(&mut self.egress.sent);
+        if let Some(meddler) = &mut self.meddler {
+            meddler.meddle(&mut sent);
         }
-        self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
+        for (path, bytes) in sent {
+            self.trace.note_datagram(self.elapsed(), What::Sent, path.remote, &bytes);
+            if let Some(checker) = &mut self.checker {
+                checker.note_sent(path.remote, &bytes, self.now);
+            }
+            let at = self.publics.iter().position(|public| *public == path.remote);
+            let link = at.map_or_else(Link::default, |at| self.links[at]);
+            let flight = Flight { source: path.local, destination: path.remote, bytes };
+            self.network.send(at.map_or(Lane::Other, Lane::Down), &link, flight, self.now);
+        }
+        while let Some(event) = self.engine.poll_event() {
+            self.trace.note_words(self.elapsed(), What::Told, &format!("{event:?}"));
+            if let Some(checker) = &mut self.checker {
+                checker.note_event(&event);
+            }
+            self.events.push(event);
+        }
+        if let Some(checker) = &mut self.checker {
+            checker.check_turn(&self.engine.occupancy(), self.engine.next_deadline(), self.now);
+            let panics = self.counters.panics_total.load(Relaxed);
+            if panics > 0 {
+                checker.break_rule(Rule::Panic, format!("{panics} turns panicked"));
+            }
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod audio;
+mod captures;
 mod codecs;
 mod dependency;
 mod extensions;
 mod replay;
 mod sealed;
 mod strangers;
+mod worlds;

@@ -7,6 +7,7 @@ use dataplane::counters::DropReason;
 use dataplane::id::TrackId;
 use dataplane::media::format::{Codec, MediaKind};
 use dataplane::transport::negotiate::{Negotiator, PeerRole};
+use harness::checker::{Checker, Rule};
 use harness::frames;
 use harness::network::Link;
 use harness::sealed::SealedClient;
@@ -69,7 +70,7 @@ fn a_subscriber_gets_every_packet_in_one_continuous_line() {
     assert!(frames::is_keyframe_start(&client.received[0].payload));
     assert!(client.received.windows(2).all(|pair| pair[1].number == pair[0].number + 1));
     assert!(client.received[0].number < 1 << 15, "the rollover counter begins at 0");
-    assert!(client.received.iter().all(|packet| frames::is_intact(&packet.payload)));
+    assert!(client.received.iter().all(|packet| frames::is_intact(Codec::Vp8, &packet.payload)));
 }
 
 #[test]
@@ -273,6 +274,7 @@ fn peers_and_tracks_may_go_in_one_turn_while_packets_still_come() {
 #[test]
 fn a_panic_in_one_peers_turn_ends_that_peer_and_disturbs_no_other() {
     let mut room = Room::new(15);
+    room.world.checker = Some(Checker::new(false));
     let publisher = room.join(PeerRole::Publisher);
     let (broken, other) = (room.join(PeerRole::Subscriber), room.join(PeerRole::Subscriber));
     room.publish(publisher, Duration::from_millis(500));
@@ -282,7 +284,18 @@ fn a_panic_in_one_peers_turn_ends_that_peer_and_disturbs_no_other() {
     assert!(room.world.events.contains(&closed));
     let ends = room.world.events.iter().filter(|event| matches!(event, Event::TransportClosed { .. }));
     assert_eq!(ends.count(), 1);
-    assert_eq!(room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(
+        room.world.counters.panics_total.load(std::sync::atomic::Ordering::Relaxed),
+        1,
+        "and is counted"
+    );
+    assert_eq!(
+        room.world.violation().map(|violation| violation.rule),
+        Some(Rule::Panic),
+        "the oracle sees it"
+    );
+    let left = room.world.occupancy();
+    assert_eq!((left.peers, left.watches, left.subscribers), (2, 1, 1), "nothing of it is left");
     let client = &room.world.clients[other];
     assert!(client.received.windows(2).all(|pair| pair[1].number == pair[0].number + 1), "nothing is lost");
     assert!(client.received.len() > 100);

@@ -4,14 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use reqwest::Url;
-use str0m::media::Direction;
 
-use super::client::{Client, Toolkit};
+use super::client::Client;
+use super::door::{Door, Seat};
 use super::payload::PayloadShape;
 use super::seen::Seen;
 use super::session::Told;
-use super::signalling::Signalling;
 use super::socket::{Poller, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
@@ -38,7 +36,7 @@ pub(crate) struct Audience {
 
 struct Member {
     client: Client,
-    session: Option<Url>,
+    seat: Seat,
     seen: Seen,
     drops: u32,
 }
@@ -82,24 +80,16 @@ impl Audience {
     }
 
     /// Joins one more subscriber. It connects while the audience is attended to.
-    pub(crate) fn join(
-        &mut self,
-        signalling: &Signalling,
-        url: &Url,
-        toolkit: &Toolkit,
-    ) -> Result<(), Failure> {
-        let (mut client, offer) = Client::offer(toolkit, Direction::RecvOnly, Instant::now())?;
-        let accepted = signalling.post(url, offer)?;
-        client.accept(&accepted.answer)?;
+    pub(crate) fn join(&mut self, door: &Door, stage: &Stage) -> Result<(), Failure> {
+        let (client, seat) = door.watch()?;
         self.poller.add(client.socket(), self.members.len()).or_fail("epoll", "")?;
         self.deadlines.push(client.deadline());
-        self.members.push(Member { client, session: accepted.session, seen: Seen::default(), drops: 0 });
-        self.attend(&Stage::new())
+        self.members.push(Member { client, seat, seen: Seen::default(), drops: 0 });
+        self.attend(stage)
     }
 
     /// Attends until all who joined are connected.
-    pub(crate) fn connect(&mut self) -> Result<(), Failure> {
-        let stage = Stage::new();
+    pub(crate) fn connect(&mut self, stage: &Stage) -> Result<(), Failure> {
         let give_up_at = Instant::now() + CONNECT_TIMEOUT;
         while !self.members.iter().all(|member| member.client.is_connected()) {
             if Instant::now() > give_up_at {
@@ -109,17 +99,17 @@ impl Audience {
                     "see the server's log; check that its UDP ports are reachable from here",
                 ));
             }
-            self.attend(&stage)?;
+            self.attend(stage)?;
             thread::sleep(LOOK_INTERVAL);
         }
         Ok(())
     }
 
     /// Attends for some time.
-    pub(crate) fn idle(&mut self, time: Duration) -> Result<(), Failure> {
-        let (stage, end) = (Stage::new(), Instant::now() + time);
+    pub(crate) fn idle(&mut self, time: Duration, stage: &Stage) -> Result<(), Failure> {
+        let end = Instant::now() + time;
         while Instant::now() < end {
-            self.attend(&stage)?;
+            self.attend(stage)?;
             thread::sleep(LOOK_INTERVAL);
         }
         Ok(())
@@ -159,6 +149,11 @@ impl Audience {
         Ok(())
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// What was got.
     pub(crate) fn heard(&self) -> &Heard {
         &self.heard
@@ -180,10 +175,8 @@ impl Audience {
     }
 
     /// Ends the sessions of all.
-    pub(crate) fn leave(&self, signalling: &Signalling) {
-        for session in self.members.iter().filter_map(|member| member.session.as_ref()) {
-            signalling.delete(session);
-        }
+    pub(crate) fn leave(&self, door: &Door) {
+        self.members.iter().for_each(|member| door.leave(&member.seat));
     }
 }
 

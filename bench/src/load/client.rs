@@ -10,13 +10,13 @@ use dataplane::id::{PayloadType, Ssrc};
 use dataplane::time::NtpTime;
 use dataplane::transport::dtls::{self, Slot};
 use dataplane::wire::classify::{Protocol as Kind, classify};
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::config::DtlsCert;
 use str0m::crypto::CryptoProvider;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::Extension;
-use str0m::{Candidate, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use super::session::{DATAGRAM_SIZE_BYTES_MAX, Session, Terms, Told};
 use super::socket::{self, Datagram, Receiver};
@@ -53,7 +53,8 @@ pub(crate) struct Client {
     local: SocketAddr,
     /// Where DTLS goes to, and so SRTP.
     remote: SocketAddr,
-    mid: Mid,
+    /// `None` until the section of an offer of theirs is known.
+    mid: Option<Mid>,
     pending: Option<SdpPendingOffer>,
     deadline: Instant,
     session: Option<Session>,
@@ -68,9 +69,30 @@ impl Client {
         direction: Direction,
         now: Instant,
     ) -> Result<(Self, String), Failure> {
+        let mut client = Self::new(toolkit, now)?;
+        let mut change = client.rtc.sdp_api();
+        let mid = change.add_media(MediaKind::Video, direction, None, None, None);
+        let (offer, pending) = change.apply().expect("a section was added");
+        client.mid = Some(mid);
+        client.pending = Some(pending);
+        Ok((client, offer.to_sdp_string()))
+    }
+
+    /// Makes a client that takes an offer of the server, and its answer.
+    pub(crate) fn answer(toolkit: &Toolkit, offer: &str, now: Instant) -> Result<(Self, String), Failure> {
+        let remedy = "the server's offer is at fault; look at its log";
+        let offer = SdpOffer::from_sdp_string(offer).or_fail("the SDP offer", remedy)?;
+        let mut client = Self::new(toolkit, now)?;
+        let answer = client.rtc.sdp_api().accept_offer(offer).or_fail("the SDP offer", remedy)?;
+        client.drain(now);
+        Ok((client, answer.to_sdp_string()))
+    }
+
+    fn new(toolkit: &Toolkit, now: Instant) -> Result<Self, Failure> {
         let remedy = "raise the limit of open files (ulimit -n) or take fewer subscribers";
-        let socket = socket::bind(toolkit.ip).or_fail("no socket for a client", remedy)?;
-        let local = socket.local_addr().or_fail("no socket for a client", remedy)?;
+        let bound = socket::bind(toolkit.ip).and_then(|socket| socket.local_addr().map(|at| (socket, at)));
+        let (socket, local) =
+            bound.or_fail("no socket for a client", remedy).map_err(Failure::of_generator)?;
         let config = RtcConfig::new()
             .set_crypto_provider(Arc::clone(&toolkit.crypto))
             .set_dtls_cert(toolkit.certificate.clone())
@@ -79,22 +101,18 @@ impl Client {
             .enable_vp8(true);
         let (mut rtc, slot) = dtls::capturing(|| config.build(now));
         rtc.add_local_candidate(Candidate::host(local, "udp").or_fail("no candidate for a client", "")?);
-        let mut change = rtc.sdp_api();
-        let mid = change.add_media(MediaKind::Video, direction, None, None, None);
-        let (offer, pending) = change.apply().expect("a section was added");
-        let client = Self {
+        Ok(Self {
             rtc: Box::new(rtc),
             slot,
             socket: Arc::new(socket),
             local,
             remote: local,
-            mid,
-            pending: Some(pending),
+            mid: None,
+            pending: None,
             deadline: now,
             session: None,
             rtcp_sent: 0,
-        };
-        Ok((client, offer.to_sdp_string()))
+        })
     }
 
     /// Takes the answer to the offer.
@@ -195,6 +213,9 @@ impl Client {
                     }
                     _ => {}
                 },
+                Output::Event(Event::MediaAdded(media)) => {
+                    self.mid.get_or_insert(media.mid);
+                }
                 Output::Event(_) => {}
             }
         }
@@ -205,14 +226,15 @@ impl Client {
 
     /// Takes the keys, if the handshake has brought them to light.
     fn start_session(&mut self, now: Instant) {
+        let Some(mid) = self.mid else { return };
         let Some((_, keys)) = dtls::lock(&self.slot).keys.take() else { return };
-        let sent_ssrc = self.rtc.direct_api().stream_tx_by_mid(self.mid, None).map(|stream| *stream.ssrc());
+        let sent_ssrc = self.rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| *stream.ssrc());
         // A receiver's SSRC needs only to differ from others at its own end.
         let ssrc = Ssrc(sent_ssrc.unwrap_or(u32::from(self.local.port())));
-        let Some(media) = self.rtc.media(self.mid) else { return };
+        let Some(media) = self.rtc.media(mid) else { return };
         let Some(&payload_type) = media.remote_pts().first() else { return };
         let extensions = media.remote_extmap();
-        let mid = extensions.id_of(Extension::RtpMid).map(|id| (id, self.mid.to_string()));
+        let mid = extensions.id_of(Extension::RtpMid).map(|id| (id, mid.to_string()));
         let terms = Terms {
             payload_type: PayloadType(*payload_type),
             transport_cc_id: extensions.id_of(Extension::TransportSequenceNumber),

@@ -6,6 +6,8 @@
 
 pub(crate) mod audience;
 pub(crate) mod client;
+pub(crate) mod door;
+mod janus;
 pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod publisher;

@@ -9,7 +9,7 @@ pub(crate) const FRAMES_PER_SECOND: u64 = 30;
 /// Packets of one frame; 30 of these a second are 240 packets/s.
 pub(crate) const PACKETS_PER_FRAME: u64 = 8;
 /// Packets sent back to back, as the pacer of a browser does.
-const PACKETS_PER_BURST: u64 = 3;
+pub(crate) const PACKETS_PER_BURST: u64 = 3;
 /// Time between two bursts of a frame.
 const BURST_INTERVAL: Duration = Duration::from_millis(5);
 /// Ticks of the RTP clock per frame (90 kHz).

@@ -1,10 +1,11 @@
-//! WHIP and WHEP (RFC 9725) as a client: an offer goes out, an answer comes back.
+//! HTTP as a client: WHIP and WHEP (RFC 9725), where an offer goes out and an answer comes back, and JSON.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{StatusCode, Url};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::failure::{Failure, OrFail};
@@ -45,7 +46,7 @@ impl Signalling {
     /// Posts an offer.
     pub(crate) fn post(&self, url: &Url, offer: String) -> Result<Accepted, Failure> {
         let remedy = "check that the server runs and that the URL is its WHIP or WHEP endpoint (http only)";
-        self.runtime.block_on(async {
+        self.wait_for(async {
             let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/sdp").body(offer);
             let response = request.send().await.or_fail(format!("POST {url}"), remedy)?;
             let status = response.status();
@@ -62,8 +63,38 @@ impl Signalling {
         })
     }
 
+    /// Gets a text.
+    pub(crate) fn get(&self, url: &Url) -> Result<String, Failure> {
+        self.wait_for(async {
+            let response = self.http.get(url.clone()).send().await.or_fail(format!("GET {url}"), "")?;
+            let status = response.status();
+            let body = response.text().await.or_fail(format!("GET {url}"), "")?;
+            match status.is_success() {
+                true => Ok(body),
+                false => Err(Failure::new(format!("GET {url}: {status}: {}", body.trim()), "")),
+            }
+        })
+    }
+
+    /// Posts JSON and reads JSON.
+    pub(crate) fn post_json(&self, url: &Url, body: &Value) -> Result<Value, Failure> {
+        let remedy = "check that the server runs and that the URL is its HTTP API";
+        self.wait_for(async {
+            let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/json");
+            let response =
+                request.body(body.to_string()).send().await.or_fail(format!("POST {url}"), remedy)?;
+            let text = response.text().await.or_fail(format!("POST {url}"), remedy)?;
+            serde_json::from_str(&text).or_fail(format!("the answer to POST {url}"), remedy)
+        })
+    }
+
+    /// Waits for HTTP from a thread that has no runtime.
+    fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// Deletes a session. A server that has already forgotten it is no failure of ours.
     pub(crate) fn delete(&self, session: &Url) {
-        let _ = self.runtime.block_on(async { self.http.delete(session.clone()).send().await });
+        let _ = self.wait_for(async { self.http.delete(session.clone()).send().await });
     }
 }

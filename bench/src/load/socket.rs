@@ -259,6 +259,19 @@ pub(crate) fn wait_readable(socket: &UdpSocket, patience: Duration) -> io::Resul
     }
 }
 
+/// Lets this process open as many files as the system permits: every client has a socket. Servers that are
+/// started by it inherit that.
+pub(crate) fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes and then reads a structure that lives over both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 /// Makes sleeps of this thread exact: the kernel may otherwise add 50 us to each.
 pub(crate) fn make_sleeps_exact() {
     // SAFETY: PR_SET_TIMERSLACK takes a number and touches no memory of ours.

@@ -3,3 +3,4 @@
 
 pub(crate) mod machine;
 pub(crate) mod process;
+pub(crate) mod trains;

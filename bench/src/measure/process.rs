@@ -3,6 +3,9 @@
 use std::fs;
 use std::io;
 
+/// Fewer ticks of 10 ms say nothing of user and system time.
+const TICKS_MIN: f64 = 10.0;
+
 /// CPU time used so far. Differences of two readings mean something, one reading does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CpuTime {
@@ -19,8 +22,8 @@ pub(crate) struct CpuTime {
 pub(crate) struct CpuSpent {
     /// User and system time, ns.
     pub(crate) total_ns: u64,
-    /// Which part of it was spent in the kernel, 0..=1; from ticks, so roughly.
-    pub(crate) system_share: f64,
+    /// Which part of it was spent in the kernel, 0..=1; from ticks, so roughly. `None` of too few ticks.
+    pub(crate) system_share: Option<f64>,
 }
 
 impl CpuTime {
@@ -42,7 +45,7 @@ impl CpuTime {
     pub(crate) fn since(&self, earlier: &Self) -> CpuSpent {
         let user = self.user_ticks.saturating_sub(earlier.user_ticks) as f64;
         let system = self.system_ticks.saturating_sub(earlier.system_ticks) as f64;
-        let system_share = if user + system > 0.0 { system / (user + system) } else { 0.0 };
+        let system_share = (user + system >= TICKS_MIN).then(|| system / (user + system));
         CpuSpent { total_ns: self.total_ns.saturating_sub(earlier.total_ns), system_share }
     }
 }

@@ -1,7 +1,13 @@
-//! Says what was measured: a table for a person, JSON for a machine.
+//! Says what was measured: a table and a page for a person, JSON for a machine.
 #![forbid(unsafe_code)]
 
-pub(crate) mod fanout;
+pub(crate) mod compare;
+pub(crate) mod document;
+pub(crate) mod page;
+mod plot;
+pub(crate) mod progress;
+mod svg;
+pub(crate) mod table;
 
 /// The middle value; of two in the middle, their mean. `None` of nothing.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {

@@ -1,15 +1,30 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
-pub(crate) mod fanout;
+mod backends;
+mod cache;
+mod classify;
+mod fanout;
+mod limit;
+mod mailbox;
+mod rewrite;
+mod srtp;
+mod wakes;
 
-/// A scenario as `list` shows it.
-pub(crate) struct Scenario {
-    /// What it is run by.
-    pub(crate) name: &'static str,
-    /// What its figures answer.
-    pub(crate) question: &'static str,
-}
+#[cfg(test)]
+mod tests;
 
-/// All of them.
-pub(crate) const ALL: &[&Scenario] = &[&fanout::SCENARIO];
+use crate::scenario::Scenario;
+
+/// All of them, servers first.
+pub(crate) const ALL: &[&Scenario] = &[
+    &fanout::SCENARIO,
+    &limit::SCENARIO,
+    &backends::SCENARIO,
+    &wakes::SCENARIO,
+    &classify::SCENARIO,
+    &srtp::SCENARIO,
+    &rewrite::SCENARIO,
+    &cache::SCENARIO,
+    &mailbox::SCENARIO,
+];

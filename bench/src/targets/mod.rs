@@ -1,128 +1,168 @@
-//! The servers that are measured: what they are called, and where they are reached.
+//! The servers that are measured: what they are called, and how clients come in to them.
 //!
-//! A target knows nothing of scenarios. A server that we start gets loopback ports of its own, is found by
-//! its process id, and is ended by it.
+//! A target knows nothing of scenarios. A server that we start gets free ports and a process group of its
+//! own, is found by its process id, and is ended by it.
 
 mod build;
+mod entrance;
+mod janus;
+mod mediasoup;
+mod packages;
 mod server;
+mod starter;
 
 use std::fmt;
 use std::str::FromStr;
 
-use reqwest::Url;
-
-use crate::failure::Failure;
-pub(crate) use build::Binaries;
+pub(crate) use entrance::Entrance;
 pub(crate) use server::Server;
+pub(crate) use starter::{Starter, Wishes};
 
 /// A server to be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Sluice itself, started by us.
-    Sluice,
-    /// The baseline in `bench/peers/str0m-tokio`, started by us.
-    Str0mTokio,
+    /// Sluice itself, started by us with these environment variables.
+    Sluice(Vec<(String, String)>),
+    /// A peer that is started by us.
+    Peer(Peer),
     /// A server that runs already.
-    Running(Endpoints),
+    Running(Running),
 }
 
-/// Where a running server is reached.
+/// What we know how to start beside Sluice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// `bench/peers/str0m-tokio`.
+    Str0mTokio,
+    /// `bench/peers/pion`.
+    Pion,
+    /// Janus of the distribution, with its VideoRoom.
+    Janus,
+    /// `bench/peers/mediasoup`.
+    Mediasoup,
+}
+
+/// A server that somebody else has started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoints {
-    /// Where the publisher posts its offer.
-    pub(crate) whip: Url,
-    /// Where subscribers post theirs.
-    pub(crate) whep: Url,
+pub(crate) struct Running {
+    /// How clients come in.
+    pub(crate) entrance: Entrance,
     /// Its process on this machine. Without it CPU and memory stay unknown.
     pub(crate) pid: Option<u32>,
 }
 
-/// How the started servers are set.
-#[derive(Clone, Debug)]
-pub(crate) struct StartSettings {
-    /// Shards of Sluice.
-    pub(crate) shards: u16,
-}
+/// What `--target` takes.
+pub(crate) const ALLOWED: &str = "\
+sluice, sluice:SLUICE_IO=mmsg,SLUICE_SHARDS=2 (any setting), str0m-tokio, pion, janus, mediasoup, \
+whip:URL,whep:URL, janus:URL, mediasoup:URL; those with a URL also take ,pid:N";
 
-impl Target {
-    /// The cargo package and the binary of a target that we start.
-    fn program(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Sluice => Some(("controlplane", "sluice")),
-            Self::Str0mTokio => Some(("str0m-tokio", "str0m-tokio")),
-            Self::Running(_) => None,
-        }
-    }
-}
+const PEERS: [(&str, Peer); 4] = [
+    ("str0m-tokio", Peer::Str0mTokio),
+    ("pion", Peer::Pion),
+    ("janus", Peer::Janus),
+    ("mediasoup", Peer::Mediasoup),
+];
 
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "sluice" => return Ok(Self::Sluice),
-            "str0m-tokio" => return Ok(Self::Str0mTokio),
-            _ => {}
+        if let Some((_, peer)) = PEERS.iter().find(|(name, _)| *name == text) {
+            return Ok(Self::Peer(*peer));
         }
-        let (mut whip, mut whep, mut pid) = (None, None, None);
-        for part in text.split(',') {
-            let (name, value) = part.split_once(':').unwrap_or((part, ""));
-            let url = || Url::parse(value).map_err(|error| format!("{value:?} is not a URL: {error}"));
-            match name {
-                "whip" => whip = Some(url()?),
-                "whep" => whep = Some(url()?),
-                "pid" => pid = Some(value.parse().map_err(|_| format!("{value:?} is not a process id"))?),
-                _ => return Err("allowed are sluice, str0m-tokio and whip:URL,whep:URL[,pid:N]".into()),
-            }
-        }
-        match (whip, whep) {
-            (Some(whip), Some(whep)) => Ok(Self::Running(Endpoints { whip, whep, pid })),
-            _ => Err("a running server needs both whip:URL and whep:URL".into()),
+        match text.split_once(':') {
+            None if text == "sluice" => Ok(Self::Sluice(Vec::new())),
+            Some(("sluice", settings)) => parse_settings(settings).map(Self::Sluice),
+            Some(_) => parse_running(text).map(Self::Running),
+            None => Err(format!("{text:?} is no target; allowed are {ALLOWED}")),
         }
     }
+}
+
+/// `SLUICE_A=1,SLUICE_B=2`. A part without `=` belongs to the value before it, which is a list.
+fn parse_settings(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut settings: Vec<(String, String)> = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some((name, value)) if name.starts_with("SLUICE_") => {
+                settings.push((name.to_owned(), value.to_owned()));
+            }
+            Some((name, _)) => {
+                return Err(format!("{name:?} is no setting of Sluice: they begin with SLUICE_"));
+            }
+            None => match settings.last_mut() {
+                Some((_, value)) => *value += &format!(",{part}"),
+                None => return Err(format!("{part:?} is no setting: write sluice:SLUICE_NAME=VALUE")),
+            },
+        }
+    }
+    Ok(settings)
+}
+
+fn parse_running(text: &str) -> Result<Running, String> {
+    let mut parts = Parts::default();
+    for part in text.split(',') {
+        if part == "publisher-first" {
+            parts.is_publisher_first = true;
+            continue;
+        }
+        let (name, value) = part.split_once(':').unwrap_or((part, ""));
+        let number = || value.parse().map_err(|_| format!("{value:?} is not a number, in {part:?}"));
+        match name {
+            "whip" => parts.whip = Some(value.to_owned()),
+            "whep" => parts.whep = Some(value.to_owned()),
+            "janus" => parts.janus = Some(value.to_owned()),
+            "mediasoup" => parts.mediasoup = Some(value.to_owned()),
+            "room" => parts.room = Some(number()?),
+            "pid" => {
+                parts.pid = Some(u32::try_from(number()?).map_err(|_| format!("no process has {part:?}"))?)
+            }
+            _ => return Err(format!("{part:?} is not known; allowed are {ALLOWED}")),
+        }
+    }
+    let pid = parts.pid;
+    let entrance = match parts {
+        Parts { whip: Some(whip), whep: Some(whep), janus: None, mediasoup: None, room: None, .. } => {
+            Entrance::whip(whip, whep, parts.is_publisher_first)
+        }
+        Parts { janus: Some(api), whip: None, whep: None, mediasoup: None, room, .. } => {
+            Entrance::janus(api, room)
+        }
+        Parts { mediasoup: Some(base), whip: None, whep: None, janus: None, room: None, .. } => {
+            let base = base.trim_end_matches('/');
+            Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), true)
+        }
+        _ => return Err(format!("{text:?} does not name one server; allowed are {ALLOWED}")),
+    }?;
+    Ok(Running { entrance, pid })
+}
+
+/// What was said about a server that runs.
+#[derive(Default)]
+struct Parts {
+    whip: Option<String>,
+    whep: Option<String>,
+    janus: Option<String>,
+    mediasoup: Option<String>,
+    room: Option<u64>,
+    pid: Option<u32>,
+    is_publisher_first: bool,
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sluice => f.pad("sluice"),
-            Self::Str0mTokio => f.pad("str0m-tokio"),
-            Self::Running(endpoints) => {
-                f.pad(&endpoints.whip.host_str().map_or_else(
-                    String::new,
-                    |host| match endpoints.whip.port() {
-                        Some(port) => format!("{host}:{port}"),
-                        None => host.to_owned(),
-                    },
-                ))
+            Self::Sluice(settings) if settings.is_empty() => f.pad("sluice"),
+            Self::Sluice(settings) => {
+                let settings: Vec<String> =
+                    settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                f.pad(&format!("sluice:{}", settings.join(",")))
             }
-        }
-    }
-}
-
-/// Starts `target`, or finds it.
-pub(crate) fn start(
-    target: &Target,
-    binaries: &Binaries,
-    settings: &StartSettings,
-) -> Result<Server, Failure> {
-    match target {
-        Target::Running(endpoints) => Ok(Server::running(endpoints.clone())),
-        Target::Sluice => {
-            let dir = server::scratch_dir()?;
-            let listen = server::free_tcp_address()?;
-            let environment = [
-                ("SLUICE_HTTP_LISTEN", listen.to_string()),
-                ("SLUICE_RTC_PORT", server::free_udp_ports(settings.shards)?.to_string()),
-                ("SLUICE_SHARDS", settings.shards.to_string()),
-                ("SLUICE_DATA_DIR", dir.join("data").display().to_string()),
-            ];
-            Server::spawn(&binaries.path("sluice"), &[], &environment, listen, dir)
-        }
-        Target::Str0mTokio => {
-            let listen = server::free_tcp_address()?;
-            let arguments = ["--http".to_owned(), listen.to_string()];
-            Server::spawn(&binaries.path("str0m-tokio"), &arguments, &[], listen, server::scratch_dir()?)
+            Self::Peer(peer) => {
+                let name = PEERS.iter().find(|(_, known)| known == peer).map_or("", |(name, _)| name);
+                f.pad(name)
+            }
+            Self::Running(running) => f.pad(&running.entrance.to_string()),
         }
     }
 }
@@ -135,17 +175,39 @@ mod tests {
     #[test]
     fn a_running_server_is_named_by_both_its_urls() {
         let target: Target = "whip:http://h:1/whip/a,whep:http://h:1/whep/a,pid:7".parse().unwrap();
-        let Target::Running(endpoints) = &target else { panic!("{target:?}") };
-        assert_eq!(endpoints.whep.as_str(), "http://h:1/whep/a");
-        assert_eq!(endpoints.pid, Some(7));
+        let Target::Running(running) = &target else { panic!("{target:?}") };
+        assert_eq!(running.pid, Some(7));
         assert_eq!(target.to_string(), "h:1");
+        let janus: Target = "janus:http://h:8088/janus,room:1234".parse().unwrap();
+        assert_eq!(janus.to_string(), "janus h:8088");
+        let mediasoup: Target = "mediasoup:http://h:3000/".parse().unwrap();
+        assert_eq!(mediasoup.to_string(), "h:3000");
     }
 
     #[test]
-    fn what_is_not_a_target_is_refused_with_what_is_allowed() {
-        for wrong in ["", "janus", "whip:http://h/", "whip:x,whep:y", "whip:http://h/,whep:http://h/,pid:x"] {
+    fn sluice_takes_settings_and_a_list_stays_whole() {
+        let target: Target = "sluice:SLUICE_IO=mmsg,SLUICE_RTC_LISTEN=127.0.0.1,::1".parse().unwrap();
+        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = vec![setting("SLUICE_IO", "mmsg"), setting("SLUICE_RTC_LISTEN", "127.0.0.1,::1")];
+        assert_eq!(target, Target::Sluice(expected));
+        assert_eq!(target.to_string(), "sluice:SLUICE_IO=mmsg,SLUICE_RTC_LISTEN=127.0.0.1,::1");
+    }
+
+    #[test]
+    fn what_is_not_a_target_is_refused_by_its_name() {
+        for (wrong, part) in [
+            ("", "allowed"),
+            ("kurento", "kurento"),
+            ("sluice:", "SLUICE_NAME"),
+            ("sluice:IO=mmsg", "IO"),
+            ("whip:http://h/", "allowed"),
+            ("whip:x,whep:y", "\"x\""),
+            ("whip:http://h/,whep:http://h/,pid:x", "pid:x"),
+            ("whip:http://h/,whep:http://h/,pin:7", "pin:7"),
+            ("janus:http://h/,whip:http://h/", "allowed"),
+        ] {
             let error = wrong.parse::<Target>().unwrap_err();
-            assert!(!error.is_empty(), "{wrong}");
+            assert!(error.contains(part), "{wrong}: {error}");
         }
     }
 }

@@ -9,18 +9,21 @@ mod pages;
 pub mod problem;
 pub mod rate;
 mod state;
+mod status;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
 use axum::routing::get;
 use dataplane::transport::negotiate::PeerRole::{Publisher, Subscriber};
 
 use crate::config::{Auth, Origins};
 use crate::metrics::{Exposition, Metrics};
 use crate::service::Service;
+use crate::service::status::Surroundings;
 use problem::Problem;
 use rate::RateLimit;
 
@@ -39,10 +42,15 @@ pub struct App {
     pub origins: Origins,
     /// How often.
     pub rate: Arc<RateLimit>,
+    /// What the server runs on.
+    pub surroundings: Arc<Surroundings>,
 }
 
-/// The routes of the main listener; `/metrics` is among them only while that is on loopback.
-pub fn router(app: App, with_metrics: bool) -> Router {
+/// The routes of the main listener; `/metrics` is among them only while that is on loopback, and the status
+/// only there or with a token.
+pub fn router(app: App, is_local: bool) -> Router {
+    let is_status_shown = is_local || matches!(app.auth, Auth::Token(_));
+    let status = if is_status_shown { get(status::status) } else { get(status::private) };
     let mut guarded = Router::new()
         .route("/whip/{room}", media::endpoint(Publisher, "/whip/session"))
         .route("/whip/session/{id}", media::session(Publisher))
@@ -54,14 +62,16 @@ pub fn router(app: App, with_metrics: bool) -> Router {
         .route("/api/whep/session/{id}", media::session(Subscriber))
         .route("/api/rooms", get(state::rooms))
         .route("/api/rooms/{room}", get(state::room))
-        .route("/api/sessions/{id}", get(state::session));
-    if with_metrics {
+        .route("/api/sessions/{id}", get(state::session))
+        .route("/api/status", status);
+    if is_local {
         guarded = guarded.route("/metrics", get(health::metrics));
     }
     let open = Router::new()
-        .route("/", get(pages::index))
+        .route("/", get(pages::rooms))
         .route("/publish/{room}", get(pages::publish))
         .route("/watch/{room}", get(pages::watch))
+        .route("/status", get(pages::status))
         .route("/assets/{file}", get(pages::asset))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz));
@@ -79,6 +89,10 @@ pub fn router(app: App, with_metrics: bool) -> Router {
 pub fn metrics_router(app: App) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
+        .route("/api/status", get(status::status))
+        .route("/", get(async || Redirect::temporary("/status")))
+        .route("/status", get(pages::status))
+        .route("/assets/{file}", get(pages::asset))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .with_state(app)

@@ -11,7 +11,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use parse::{Auth, Io, LogFormat, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
+use dataplane::shard::backend::IoChoice;
+
+pub use parse::{Auth, LogFormat, Origins, SecondPublisher, Secret, Tls, WithoutPublisher};
 use table::Draft;
 pub use table::{Config, SETTINGS, Setting};
 
@@ -267,6 +269,10 @@ impl Draft {
                 add(what, format!("at most {most}"), "SLUICE_RTC_PORT");
             }
         }
+        if let (Some(IoChoice::Mmsg), Some(true)) = (self.io, self.io_zero_copy) {
+            let what = "io_zero_copy = `on` needs io_uring, and io is `mmsg`".to_owned();
+            add(what, "io = auto or io = uring".to_owned(), "SLUICE_IO");
+        }
         found
     }
 }
@@ -276,6 +282,7 @@ fn plain(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(is_on) => Some(if *is_on { "on" } else { "off" }.to_owned()),
         toml::Value::Array(items) => {
             let items: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             items.map(|items| items.join(","))

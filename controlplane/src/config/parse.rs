@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use dataplane::shard::backend::IoChoice;
+
 use crate::limits::{TOKEN_LEN_MAX, TOKEN_LEN_MIN};
 
 /// A value that must not reach a log or a page: it has no way to be printed.
@@ -39,15 +41,6 @@ pub enum Auth {
     Open,
     /// Whoever shows this bearer token.
     Token(Secret),
-}
-
-/// Which backend moves datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Io {
-    /// The best that this build has.
-    Auto,
-    /// epoll with recvmmsg and sendmmsg.
-    Mmsg,
 }
 
 /// Whom the log is written for.
@@ -143,12 +136,20 @@ pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
-pub(super) fn io(text: &str) -> Result<Io, String> {
+pub(super) fn io(text: &str) -> Result<IoChoice, String> {
     match text {
-        "auto" => Ok(Io::Auto),
-        "mmsg" => Ok(Io::Mmsg),
-        "uring" => Err("this build has the mmsg backend only; use `auto` or `mmsg`".to_owned()),
+        "auto" => Ok(IoChoice::Auto),
+        "uring" => Ok(IoChoice::Uring),
+        "mmsg" => Ok(IoChoice::Mmsg),
         _ => Err("unknown backend".to_owned()),
+    }
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("neither on nor off".to_owned()),
     }
 }
 

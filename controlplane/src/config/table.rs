@@ -6,8 +6,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use dataplane::shard::backend::IoChoice;
+
 use super::parse;
-use super::parse::{Auth, Io, LogFormat, Origins, SecondPublisher, Tls, WithoutPublisher};
+use super::parse::{Auth, LogFormat, Origins, SecondPublisher, Tls, WithoutPublisher};
 use super::{Fault, Source, Text};
 
 /// One row of the table, without its type.
@@ -85,8 +87,10 @@ settings! {
     rtc_announced: Vec<IpAddr> = "", parse::announced_addresses, "IP addresses, separated by commas";
     /// How many shards (threads that forward media) run.
     shards: Option<usize> = "auto", parse::shards, "auto (one per core that this process may use), or 1 to 256";
-    /// How datagrams are moved.
-    io: Io = "auto", parse::io, "auto, uring or mmsg; a named backend that cannot run is an error";
+    /// How datagrams are moved: io_uring, or epoll with recvmmsg and sendmmsg. They cost about the same.
+    io: IoChoice = "auto", parse::io, "auto (io_uring where the kernel allows it, else mmsg), uring or mmsg; a named backend that cannot run is an error";
+    /// Whether io_uring sends trains of 32 packets or more without a copy. Switched off by itself on a socket where the kernel copies all the same.
+    io_zero_copy: bool = "off", parse::switch, "on or off; needs io_uring";
     /// Where files are kept: the self-signed certificate.
     data_dir: PathBuf = "sluice-data", parse::path, "a directory";
     /// Who may use the API. Needed as soon as http_listen is not loopback.

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use dataplane::shard::backend::IoChoice;
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (format!("SLUICE_{name}"), (*value).to_owned())).collect()
@@ -36,7 +37,7 @@ fn a_wrong_value_is_refused_with_its_name_its_value_and_what_is_allowed() {
         ("RTC_ANNOUNCED", "0.0.0.0"),
         ("SHARDS", "0"),
         ("SHARDS", "257"),
-        ("IO", "uring"),
+        ("IO_ZERO_COPY", "perhaps"),
         ("IO", "epoll"),
         ("DATA_DIR", ""),
         ("TLS", "on"),
@@ -62,7 +63,7 @@ fn a_wrong_value_is_refused_with_its_name_its_value_and_what_is_allowed() {
 #[test]
 fn all_wrong_values_are_reported_at_once() {
     let file = "rtc_port = 99999\nshardz = 3\nshards = 1.5\n";
-    let mut layers = Layers::collect(None, environment(&[("TLS", "maybe"), ("IO", "uring")])).unwrap();
+    let mut layers = Layers::collect(None, environment(&[("TLS", "maybe"), ("IO", "epoll")])).unwrap();
     layers.add_file(Path::new("sluice.toml"), file).unwrap();
     let error = layers.check().unwrap_err();
     assert_eq!(error.0.len(), 5, "{error}");
@@ -85,21 +86,35 @@ fn a_setting_that_is_wrong_contradicts_no_other() {
 }
 
 #[test]
-fn a_named_backend_that_this_build_lacks_says_what_to_use() {
-    let error = check(&[("IO", "uring")]).unwrap_err();
-    assert!(error.contains("mmsg backend only") && error.contains("`auto` or `mmsg`"), "{error}");
+fn a_backend_is_named_and_an_unknown_one_refused() {
+    for (name, choice) in [("auto", IoChoice::Auto), ("uring", IoChoice::Uring), ("mmsg", IoChoice::Mmsg)] {
+        assert_eq!(check(&[("IO", name)]).unwrap().io, choice);
+    }
+    let error = check(&[("IO", "epoll")]).unwrap_err();
+    assert!(error.contains("unknown backend") && error.contains("auto"), "{error}");
+}
+
+#[test]
+fn zero_copy_without_io_uring_is_a_contradiction() {
+    assert!(check(&[("IO_ZERO_COPY", "on")]).unwrap().io_zero_copy);
+    let error = check(&[("IO_ZERO_COPY", "on"), ("IO", "mmsg")]).unwrap_err();
+    assert!(error.contains("io_zero_copy") && error.contains("io = auto"), "{error}");
 }
 
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     let mut layers = Layers::collect(None, []).unwrap();
     layers
-        .add_file(Path::new("a.toml"), "rtc_port = 8000\nrtc_listen = [\"127.0.0.1\"]\nshards = 2")
+        .add_file(
+            Path::new("a.toml"),
+            "rtc_port = 8000\nrtc_listen = [\"127.0.0.1\"]\nshards = 2\nio_zero_copy = true",
+        )
         .unwrap();
     layers.add_variable("SLUICE_RTC_PORT".to_owned(), "9000".to_owned());
     let config = layers.check().unwrap();
     assert_eq!((config.rtc_port, config.shards), (9000, Some(2)));
     assert_eq!(config.rtc_listen.len(), 1);
+    assert!(config.io_zero_copy);
     let explained = layers.explain();
     assert!(explained.contains("rtc_port = 9000    [environment SLUICE_RTC_PORT]"), "{explained}");
     assert!(explained.contains("shards = 2    [file a.toml]"), "{explained}");

@@ -45,7 +45,7 @@ fn judge_machine(facts: &MachineFacts, shards: usize, sockets_per_shard: usize) 
     let descriptors = system::descriptors_needed(shards, sockets_per_shard);
     let mut findings = vec![
         system::kernel(facts.kernel_release.as_deref()),
-        system::rings(facts.rings),
+        system::rings(facts.ring_refusal.as_ref()),
         system::descriptors(facts.descriptors, descriptors),
         system::locked_memory(facts.locked_memory),
         system::cpus(&facts.cpus, shards),

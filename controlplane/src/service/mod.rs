@@ -8,6 +8,7 @@ pub mod candidates;
 pub mod name;
 pub mod rooms;
 mod sessions;
+pub mod status;
 pub mod view;
 
 use std::net::SocketAddr;

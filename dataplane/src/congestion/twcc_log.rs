@@ -46,6 +46,11 @@ impl TwccLog {
         self.due_at.get_or_insert(at + TWCC_INTERVAL);
     }
 
+    /// How many arrivals wait to be reported.
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// When the next feedback is due; `None` if nothing waits.
     pub fn due_at(&self) -> Option<Instant> {
         self.due_at

@@ -23,6 +23,11 @@ impl Demux {
         Self { paths: HashMap::with_hasher(state.clone()), ufrags: HashMap::with_hasher(state) }
     }
 
+    /// Entries of the address table and of that of username fragments.
+    pub(super) fn lens(&self) -> (usize, usize) {
+        (self.paths.len(), self.ufrags.len())
+    }
+
     pub(super) fn by_path(&self, path: Path) -> Result<PeerIndex, DropReason> {
         self.paths.get(&path).copied().ok_or(DropReason::UnknownAddress)
     }

@@ -118,6 +118,9 @@ impl Engine {
         };
         watch.subscription.is_known_to_peer = true;
         peer.stats.fraction_lost = f64::from(block.fraction_lost) / 256.0;
+        if block.fraction_lost > 0 {
+            watch.subscription.note_loss(received_at);
+        }
         if block.last_sr == 0 {
             return;
         }
@@ -138,6 +141,7 @@ impl Engine {
         for sequence_number in entries {
             asked += 1;
             let subscription = &mut peer.watches[at].subscription;
+            subscription.note_loss(now);
             let Some(outgoing) = subscription.repeat(sequence_number, round_trip, now) else { continue };
             if !peer.enqueue(at as u16, outgoing) {
                 self.counters.note_drop(DropReason::OutboxFull);

@@ -74,7 +74,7 @@ impl Engine {
 
         let role = match role {
             Some(role) => role,
-            None => self.bind_stream(index, &header, &extensions)?,
+            None => self.bind_stream(index, &header, &extensions, now)?,
         };
         match role {
             StreamRole::Media(place) => {
@@ -108,11 +108,15 @@ impl Engine {
         index: PeerIndex,
         header: &RtpHeader,
         extensions: &Extensions<'_>,
+        now: Instant,
     ) -> Result<StreamRole, DropReason> {
         let peer = &mut self.peers[index.0];
+        if peer.streams.is_retired(header.ssrc, now) {
+            return Err(DropReason::TooLate);
+        }
         let role =
             peer.resolve(header.ssrc, header.payload_type, extensions).ok_or(DropReason::UnboundSsrc)?;
-        peer.streams.bind(header.ssrc, role);
+        peer.streams.bind(header.ssrc, role, now);
         if let StreamRole::Media(place) = role {
             let track = peer.feeds[usize::from(place.feed)].track;
             self.tracks[track].track.cache.vacant_payload().copy_from_slice(&self.scratch[..]);
@@ -141,11 +145,16 @@ impl Engine {
         }
         let encoding = track.encodings.get(usize::from(place.encoding));
         let run = encoding.and_then(|encoding| encoding.run.as_ref()).ok_or(DropReason::UnboundSsrc)?;
+        let original = run.unwrap(u16::from_be_bytes(*original));
+        // Only what is missing: anything else is a probe, or of a stream that this run has replaced.
+        if !run.missing.contains(original) {
+            return Err(DropReason::Duplicate);
+        }
         let arrived = Arrived {
             ssrc: run.ssrc,
             format,
             is_red: false,
-            index: run.unwrap(u16::from_be_bytes(*original)),
+            index: original,
             timestamp: header.timestamp,
             marker: header.marker,
             payload_len: payload.len(),

@@ -13,13 +13,11 @@ use crate::media::encoding::Encoding;
 use crate::media::format::MediaKind;
 use crate::media::packet_cache::CacheKey;
 use crate::media::subscription::{Offer, Verdict};
+use crate::media::track::Track;
 
-/// How many of the newest packets of a track are searched for what came before the first packet of a
-/// keyframe although it stands behind it.
-const KEYFRAME_REORDER_MAX: usize = 64;
-/// How far behind the newest packet of its source a way in may stand, so that the search above finds the rest
-/// although other encodings fill the same cache.
-const ENTRY_AGE_MAX: u64 = KEYFRAME_REORDER_MAX as u64 / 4;
+/// How far behind the newest packet of its source a way in may stand: so many packets may have come before the
+/// first packet of a keyframe although they stand behind it, and follow it.
+const ENTRY_AGE_MAX: usize = 16;
 
 /// What a subscriber needs after an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +93,7 @@ impl Engine {
             feed: node.track.feed(),
             target: node.track.best(),
             report: run.sender_report,
-            is_recent: packet.index + ENTRY_AGE_MAX >= run.arrivals.highest(),
+            is_recent: packet.index + ENTRY_AGE_MAX as u64 >= run.arrivals.highest(),
         };
         let bound = &mut subscriber.watches[usize::from(watch)];
         let formats = &subscriber.transport.description().sections[bound.section].formats;
@@ -135,15 +133,20 @@ impl Engine {
     }
 
     /// Offers what came before the first packet of a keyframe although it stands behind it, in the
-    /// publisher's order: a receiver that saw the last packet first would ask for the others.
+    /// publisher's order: a receiver that saw the last packet first would ask for the others. The whole cache
+    /// is searched: a burst of retransmissions, or other encodings, may lie between.
     fn offer_rest(&mut self, track: TrackIndex, first: CacheKey, peer: PeerIndex, watch: u16, now: Instant) {
-        let cache = &self.tracks[track].track.cache;
+        let Track { cache, encodings, .. } = &self.tracks[track].track;
         let Some((entry, _)) = cache.get(first) else { return };
         let (source, index) = (entry.source, entry.index);
-        let newest = cache.newest(KEYFRAME_REORDER_MAX);
+        let run = encodings.get(usize::from(source.encoding)).and_then(|encoding| encoding.run.as_ref());
+        if run.is_none_or(|run| run.arrivals.highest() == index) {
+            return;
+        }
+        let newest = cache.newest(usize::MAX);
         let behind = newest.filter(|(_, packet)| packet.source == source && packet.index > index);
-        let mut early: ArrayVec<(u64, CacheKey), KEYFRAME_REORDER_MAX> =
-            behind.map(|(key, packet)| (packet.index, key)).collect();
+        let mut early: ArrayVec<(u64, CacheKey), ENTRY_AGE_MAX> =
+            behind.map(|(key, packet)| (packet.index, key)).take(ENTRY_AGE_MAX).collect();
         early.sort_unstable_by_key(|(index, _)| *index);
         for (_, key) in early {
             self.offer_guarded(track, key, peer, watch, now);

@@ -27,6 +27,11 @@ struct Scan {
 }
 
 impl Timers {
+    /// How many peers have a deadline.
+    pub(super) fn len(&self) -> usize {
+        self.deadlines.iter().flatten().count()
+    }
+
     /// Sets or clears the deadline of a peer.
     pub(super) fn set(&mut self, peer: PeerIndex, deadline: Option<Instant>) {
         if self.deadlines.len() <= peer.0 {

@@ -33,6 +33,10 @@ impl Tracks {
         self.nodes.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TrackNode> {
+        self.nodes.iter().map(|(_, node)| node)
+    }
+
     pub(super) fn find(&self, id: TrackId) -> Option<TrackIndex> {
         self.by_id.get(&id).copied()
     }

@@ -3,7 +3,10 @@
 
 use std::time::Instant;
 
-use crate::limits::{KEYFRAME_REQUEST_INTERVAL, KEYFRAME_REQUEST_WINDOW, KEYFRAME_REQUESTS_PER_WINDOW_MAX};
+use crate::limits::{
+    KEYFRAME_REQUEST_INTERVAL, KEYFRAME_REQUEST_WINDOW, KEYFRAME_REQUESTS_ON_LOSS_MAX,
+    KEYFRAME_REQUESTS_PER_WINDOW_MAX, LOSS_MEMORY,
+};
 
 /// The wishes for a keyframe of one encoding. Whoever waits is never forgotten: the request is repeated
 /// until the keyframe comes.
@@ -50,9 +53,16 @@ impl KeyframeRequests {
 pub struct KeyframeBudget {
     window_began: Option<Instant>,
     used: u32,
+    /// When the subscriber reported loss last.
+    loss_reported_at: Option<Instant>,
 }
 
 impl KeyframeBudget {
+    /// The subscriber reports that something did not reach it.
+    pub fn note_loss(&mut self, now: Instant) {
+        self.loss_reported_at = Some(now);
+    }
+
     /// Accepts one more request at `now`, or says when one is accepted again.
     pub fn spend(&mut self, now: Instant) -> Result<(), Instant> {
         let began = self.window_began.filter(|began| now < *began + KEYFRAME_REQUEST_WINDOW);
@@ -60,7 +70,9 @@ impl KeyframeBudget {
             self.used = 0;
             now
         }));
-        if self.used >= KEYFRAME_REQUESTS_PER_WINDOW_MAX {
+        let has_lost = self.loss_reported_at.is_some_and(|lost| now < lost + LOSS_MEMORY);
+        let max = if has_lost { KEYFRAME_REQUESTS_ON_LOSS_MAX } else { KEYFRAME_REQUESTS_PER_WINDOW_MAX };
+        if self.used >= max {
             return Err(began + KEYFRAME_REQUEST_WINDOW);
         }
         self.used += 1;
@@ -107,5 +119,21 @@ mod tests {
         let later = start + Duration::from_secs(10);
         assert_eq!(budget.spend(start + Duration::from_secs(5)), Err(later));
         assert_eq!(budget.spend(later), Ok(()));
+    }
+
+    #[test]
+    fn who_reports_loss_may_ask_more_often_and_not_without_end() {
+        let start = Instant::now();
+        let mut budget = KeyframeBudget::default();
+        let at = |ms| start + Duration::from_millis(ms);
+        let accepted = |budget: &mut KeyframeBudget, from: u64, to: u64| {
+            (from..to).filter(|ms| budget.spend(at(*ms)).is_ok()).count()
+        };
+        assert_eq!(accepted(&mut budget, 0, 1_000), 3);
+        budget.note_loss(at(1_000));
+        assert_eq!(accepted(&mut budget, 1_000, 1_005), 5, "a loss explains more");
+        assert_eq!(accepted(&mut budget, 4_000, 5_000), 0, "for three seconds");
+        budget.note_loss(at(5_000));
+        assert_eq!(accepted(&mut budget, 5_000, 8_000), 7, "15 in all");
     }
 }

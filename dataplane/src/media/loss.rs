@@ -35,6 +35,16 @@ impl MissingPackets {
         }
     }
 
+    /// How many packets are missing and still asked for.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether a packet is missing and still asked for.
+    pub fn contains(&self, index: u64) -> bool {
+        self.list.binary_search_by_key(&index, |missing| missing.index).is_ok()
+    }
+
     /// A missing packet came after all.
     pub fn note_arrival(&mut self, index: u64) {
         if let Ok(at) = self.list.binary_search_by_key(&index, |missing| missing.index) {

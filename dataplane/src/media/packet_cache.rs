@@ -33,6 +33,11 @@ impl PacketCache {
         Self { slots: Vec::new(), next_serial: 0, len }
     }
 
+    /// How many packets are kept.
+    pub fn kept(&self) -> usize {
+        self.next_serial.min(self.len as u64 - 1) as usize
+    }
+
     /// The space that the next packet is opened into.
     pub fn vacant_payload(&mut self) -> &mut [u8] {
         if self.slots.is_empty() {

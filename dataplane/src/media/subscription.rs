@@ -266,6 +266,11 @@ impl Subscription {
         })
     }
 
+    /// The subscriber reports that something did not reach it.
+    pub fn note_loss(&mut self, now: Instant) {
+        self.budget.note_loss(now);
+    }
+
     /// Spends one keyframe request; if there is none left, says when there is.
     pub fn spend_keyframe_request(&mut self, now: Instant) -> Result<(), Instant> {
         self.budget.spend(now)

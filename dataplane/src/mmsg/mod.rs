@@ -1,45 +1,32 @@
 //! The backend that runs everywhere: epoll, `recvmmsg`, and `sendmmsg` with GSO trains (D5).
 //!
-//! It knows bytes and addresses, nothing of RTP. Unsafe code lives in `system`, `socket`, `receive`, `kernel`
-//! and `probe`; what can be decided without a system call (trains, refusals, layouts) is safe code beside.
+//! It knows bytes and addresses, nothing of RTP. Unsafe code lives in `poller`, `receive` and `kernel`.
 //!
 //! # Invariants
 //!
-//! - A [`Datagram`] carries the address of ours that it really came to, also on a wildcard socket, and a
-//!   send leaves from exactly that address.
 //! - Nothing is allocated after [`Mmsg::open`].
 
-pub mod egress;
-pub mod figures;
 mod kernel;
-pub mod machine;
-mod message;
-pub mod probe;
+pub mod poller;
 mod receive;
-pub mod send;
-pub mod socket;
-pub mod system;
-pub mod train;
-
-#[cfg(test)]
-mod tests;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::egress::SendQueue;
-use self::figures::SendFigures;
-use self::kernel::SendSockets;
-use self::message::Received;
+pub use self::kernel::SendSockets;
+use self::poller::Poller;
 use self::receive::ReceiveBuffers;
-use self::socket::{Socket, SocketFacts};
-use self::system::{EventFd, Poller};
-use crate::counters::{Counters, DropReason, add};
-use crate::limits::{DATAGRAM_SIZE_BYTES_MAX, LATENCY_MAX};
+use crate::counters::{Counters, add};
+use crate::limits::RECEIVE_BATCH_LEN;
 use crate::time::ClockReading;
-use crate::transport::path::{Datagram, Path};
+use crate::transport::path::Datagram;
+use crate::udp::Surroundings;
+use crate::udp::egress::SendQueue;
+use crate::udp::intake::Intake;
+use crate::udp::socket::Socket;
+use crate::udp::system::EventFd;
 
 /// The token under which the poller reports the wake-up; sockets are reported by their index.
 const WAKE_TOKEN: u64 = u64::MAX;
@@ -53,39 +40,31 @@ pub struct Mmsg {
     states: Box<[SocketState]>,
     first: usize,
     buffers: ReceiveBuffers,
-    queue: SendQueue,
+    queue: SendQueue<SendSockets>,
     counters: Arc<Counters>,
     clock: fn() -> Instant,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct SocketState {
     is_readable: bool,
-    overflow: u32,
+    intake: Intake,
 }
 
-/// What the backend is opened with, besides the addresses.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// Ends a wait when it is signalled.
-    pub wake: Arc<EventFd>,
-    /// What is counted.
-    pub counters: Arc<Counters>,
-    /// What is measured.
-    pub figures: Arc<SendFigures>,
-    /// The monotonic clock: read after each send and before each wait.
-    pub clock: fn() -> Instant,
+impl SocketState {
+    fn new(bound: SocketAddr) -> Self {
+        Self { is_readable: false, intake: Intake::new(bound) }
+    }
 }
 
 impl Mmsg {
-    /// Binds one socket for each address, all to one port.
+    /// Moves datagrams over these sockets.
     ///
     /// # Errors
     ///
-    /// If an address cannot be bound: the error names it.
-    pub fn open(addresses: &[IpAddr], port: u16, surroundings: Surroundings) -> io::Result<Self> {
+    /// If the process has no descriptor left.
+    pub fn open(sockets: Arc<[Socket]>, surroundings: Surroundings) -> io::Result<Self> {
         let Surroundings { wake, counters, figures, clock } = surroundings;
-        let sockets: Arc<[Socket]> = socket::open_all(addresses, port)?.into();
         let poller = Poller::new()?;
         poller.add(&*wake, WAKE_TOKEN)?;
         for (index, socket) in sockets.iter().enumerate() {
@@ -95,23 +74,18 @@ impl Mmsg {
         Ok(Self {
             poller,
             wake,
-            states: vec![SocketState::default(); sockets.len()].into_boxed_slice(),
+            states: sockets.iter().map(|socket| SocketState::new(socket.facts().address)).collect(),
+            queue: SendQueue::new(kernel, Arc::clone(&sockets), Arc::clone(&counters), figures, clock),
             sockets,
             first: 0,
             buffers: ReceiveBuffers::default(),
-            queue: SendQueue::new(kernel, Arc::clone(&counters), figures, clock),
             counters,
             clock,
         })
     }
 
-    /// What start-up tells about each socket.
-    pub fn socket_facts(&self) -> Vec<SocketFacts> {
-        self.sockets.iter().map(Socket::facts).collect()
-    }
-
     /// The send side.
-    pub fn queue(&mut self) -> &mut SendQueue {
+    pub fn queue(&mut self) -> &mut SendQueue<SendSockets> {
         &mut self.queue
     }
 
@@ -152,7 +126,7 @@ impl Mmsg {
         at: ClockReading,
         on_datagram: &mut impl FnMut(Datagram<'_>),
     ) -> usize {
-        let asked = count.min(crate::limits::RECEIVE_BATCH_LEN);
+        let asked = count.min(RECEIVE_BATCH_LEN);
         let received = match self.buffers.receive(&self.sockets[index], asked) {
             Ok(received) => received,
             Err(error) => {
@@ -165,33 +139,10 @@ impl Mmsg {
         self.states[index].is_readable = received == asked;
         for slot in 0..received {
             let datagram = self.buffers.datagram(slot);
-            count_overflow(&mut self.states[index], datagram.facts, &self.counters);
-            let is_fit = (1..=DATAGRAM_SIZE_BYTES_MAX).contains(&datagram.bytes.len());
-            let Some(remote) = datagram.remote.filter(|_| is_fit) else {
-                self.counters.note_drops(DropReason::BadSize, 1);
-                continue;
-            };
-            let local = local_address(self.sockets[index].facts().address, datagram.facts.local);
-            let stamp = datagram.facts.stamp;
-            let received_at = stamp.map_or(at.now, |stamp| at.instant_of(stamp, LATENCY_MAX));
-            on_datagram(Datagram { path: Path { local, remote }, received_at, bytes: datagram.bytes });
+            if let Some(datagram) = self.states[index].intake.admit(datagram, at, &self.counters) {
+                on_datagram(datagram);
+            }
         }
         received
-    }
-}
-
-fn count_overflow(state: &mut SocketState, facts: Received, counters: &Counters) {
-    if let Some(overflow) = facts.overflow {
-        let lost = overflow.wrapping_sub(state.overflow);
-        state.overflow = overflow;
-        add(&counters.receive_overflow_total, u64::from(lost));
-    }
-}
-
-fn local_address(bound: SocketAddr, came_to: Option<(IpAddr, u32)>) -> SocketAddr {
-    match came_to {
-        None => bound,
-        Some((IpAddr::V4(ip), _)) => SocketAddr::from((ip, bound.port())),
-        Some((IpAddr::V6(ip), scope)) => SocketAddr::V6(SocketAddrV6::new(ip, bound.port(), 0, scope)),
     }
 }

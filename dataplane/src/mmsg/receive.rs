@@ -1,13 +1,13 @@
 //! Receives datagrams in batches (`recvmmsg`).
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
 use crate::limits::{RECEIVE_BATCH_LEN, RECEIVE_BUFFER_BYTES};
-use crate::mmsg::message::{Control, Name, Received};
-use crate::mmsg::socket::Socket;
+use crate::udp::intake::ReceivedDatagram;
+use crate::udp::message::{Control, Name, Received};
+use crate::udp::socket::Socket;
 
 /// Where received datagrams lie until the next receive. Small enough to stay in the L2 cache.
 #[derive(Debug)]
@@ -16,17 +16,6 @@ pub struct ReceiveBuffers {
     names: Box<[Name]>,
     controls: Box<[Control]>,
     lens: [usize; RECEIVE_BATCH_LEN],
-}
-
-/// One received datagram, as the kernel described it.
-#[derive(Debug)]
-pub struct ReceivedDatagram<'a> {
-    /// Whom it came from; `None` if the kernel said nothing that we know.
-    pub remote: Option<SocketAddr>,
-    /// What else the kernel says about it.
-    pub facts: Received,
-    /// Its payload, cut off at [`RECEIVE_BUFFER_BYTES`].
-    pub bytes: &'a [u8],
 }
 
 impl Default for ReceiveBuffers {
@@ -83,7 +72,7 @@ impl ReceiveBuffers {
     pub fn datagram(&self, index: usize) -> ReceivedDatagram<'_> {
         ReceivedDatagram {
             remote: self.names[index].address(),
-            facts: self.controls[index].read(),
+            facts: Received::read(self.controls[index].as_bytes()),
             bytes: &self.payloads[index][..self.lens[index].min(RECEIVE_BUFFER_BYTES)],
         }
     }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::mmsg::system;
+use crate::udp::system;
 
 /// The CPUs that this process may use, ascending: what a container or `taskset` leaves of the machine.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {

@@ -1,11 +1,9 @@
 //! A running shard as the control plane sees it: commands in, events and figures out, never a wait.
 #![forbid(unsafe_code)]
 
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,18 +11,18 @@ use futures_channel::oneshot;
 use hdrhistogram::Histogram;
 
 use crate::command::{Command, Envelope, Event, Reply};
-use crate::counters::{Counters, add};
+use crate::counters::Counters;
 use crate::engine::{Engine, EngineConfig};
 use crate::id::ShardId;
 use crate::limits::TRAIN_SEGMENTS_MAX;
-use crate::mmsg::socket::SocketFacts;
-use crate::mmsg::system::EventFd;
-use crate::mmsg::{Mmsg, Surroundings};
-use crate::shard::backend::Backend;
+use crate::shard::backend::BackendFacts;
+use crate::shard::body::Body;
 use crate::shard::shared::Shared;
 use crate::shard::turn::Turn;
-use crate::shard::worker::Worker;
-use crate::shard::{MailboxFull, ShardConfig, Wake, affinity, clock};
+use crate::shard::{MailboxFull, ShardConfig, Wake, clock};
+use crate::udp::Surroundings;
+use crate::udp::socket::{self, Socket, SocketFacts};
+use crate::udp::system::EventFd;
 
 /// A running shard, as the control plane sees it. Cheap to clone; the last one that goes stops the shard.
 #[derive(Clone)]
@@ -36,12 +34,14 @@ struct Inner {
     id: ShardId,
     addresses: Vec<SocketAddr>,
     sockets: Vec<SocketFacts>,
+    backend: BackendFacts,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ShardHandle {
-    /// Binds the sockets and starts the thread. Errors name the address that could not be bound.
+    /// Binds the sockets and starts the thread. Errors name the address that could not be bound, or say what the
+    /// backend that was asked for needs ([`io::ErrorKind::Unsupported`]).
     pub fn start(config: ShardConfig, wake: Wake) -> io::Result<Self> {
         Self::start_with(config, wake, Engine::new)
     }
@@ -60,16 +60,18 @@ impl ShardHandle {
             figures: Arc::clone(&shared.figures),
             clock: clock::now,
         };
-        let backend = Mmsg::open(&config.listen, config.port, surroundings)?;
-        let sockets = backend.socket_facts();
+        let opened: Arc<[Socket]> = socket::open_all(&config.listen, config.port)?.into();
+        let sockets: Vec<SocketFacts> = opened.iter().map(Socket::facts).collect();
         let id = config.id;
-        let thread = thread::Builder::new().name(format!("shard-{}", id.0)).spawn({
-            let shared = Arc::clone(&shared);
-            move || run_thread(&config, make_engine, backend, &shared, &wake)
-        })?;
+        let (started, has_started) = mpsc::sync_channel(1);
+        let body = Body { config, sockets: opened, surroundings, shared: Arc::clone(&shared), wake, started };
+        let thread =
+            thread::Builder::new().name(format!("shard-{}", id.0)).spawn(move || body.run(make_engine))?;
+        // A ring has to be made on the thread that uses it, so the thread says whether it could.
+        let backend = has_started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread has ended")))?;
         let addresses = sockets.iter().map(|facts| facts.address).collect();
         let thread = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { id, addresses, sockets, shared, thread }) })
+        Ok(Self { inner: Arc::new(Inner { id, addresses, sockets, backend, shared, thread }) })
     }
 
     /// Which shard it is.
@@ -85,6 +87,11 @@ impl ShardHandle {
     /// What start-up tells about each socket: its address and the buffers that the kernel granted.
     pub fn sockets(&self) -> &[SocketFacts] {
         &self.inner.sockets
+    }
+
+    /// What moves its datagrams, and why that.
+    pub fn backend(&self) -> &BackendFacts {
+        &self.inner.backend
     }
 
     /// Puts a command into the mailbox: never waits. The receiver is cancelled if the shard is not running.
@@ -154,45 +161,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn run_thread<T: Turn>(
-    config: &ShardConfig,
-    make_engine: impl FnOnce(EngineConfig, Arc<Counters>) -> T,
-    backend: impl Backend,
-    shared: &Arc<Shared>,
-    wake: &Wake,
-) {
-    let shard = config.id.0;
-    shared.enter_thread();
-    if let Some(cpu) = config.cpu
-        && let Err(error) = affinity::pin_current_thread(cpu)
-    {
-        tracing::warn!(shard, cpu, %error, "the shard is not pinned to its CPU");
-    }
-    // An engine contains the panics of its transports (D14). One that gets here has left it in an unknown
-    // state: the shard ends, the process and the other shards go on.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let engine_config =
-            EngineConfig { shard: config.id, seed: config.seed, wall_clock: clock::wall_clock() };
-        let engine = make_engine(engine_config, Arc::clone(&shared.counters));
-        Worker { engine, backend, shared: Arc::clone(shared), wake: Arc::clone(wake) }.run()
-    }));
-    match outcome {
-        Ok(Ok(())) => tracing::debug!(shard, "the shard has stopped"),
-        Ok(Err(error)) => tracing::error!(shard, %error, "THE SHARD HAS ENDED: it cannot wait any more"),
-        Err(panic) => {
-            add(&shared.counters.panics_total, 1);
-            let message = panic_message(&*panic);
-            tracing::error!(shard, message, "THE SHARD HAS ENDED: a panic escaped its engine");
-        }
-    }
-    shared.leave_thread();
-    // Whoever listens for events learns that there will be no more. It may panic; nobody is left to hurt.
-    let _ = catch_unwind(AssertUnwindSafe(|| wake()));
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mailbox::Mailbox;
-use crate::mmsg::system::{EventFd, Poller};
+use crate::mmsg::poller::Poller;
+use crate::udp::system::EventFd;
 
 type Parts = (Arc<Mailbox<u64>>, Arc<EventFd>, Poller);
 

@@ -7,14 +7,17 @@
 
 pub mod affinity;
 pub mod backend;
+mod body;
 pub mod clock;
 mod handle;
-mod mailbox;
+pub mod mailbox;
 mod shared;
 mod sync;
 pub mod turn;
 mod worker;
 
+#[cfg(test)]
+mod backend_tests;
 #[cfg(test)]
 mod mailbox_tests;
 #[cfg(test)]
@@ -25,11 +28,11 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::backend::IoSettings;
 pub use self::handle::ShardHandle;
 use crate::id::ShardId;
-pub use crate::mmsg::socket::SocketFacts;
-pub use crate::mmsg::socket::open_all;
-pub use crate::mmsg::{machine, probe};
+pub use crate::udp::socket::{SocketFacts, open_all};
+pub use crate::udp::{machine, probe};
 
 /// What a shard is started with.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub struct ShardConfig {
     pub cpu: Option<usize>,
     /// Seeds the engine.
     pub seed: u64,
+    /// What moves its datagrams.
+    pub io: IoSettings,
 }
 
 /// The shard's mailbox is full: it is overloaded.

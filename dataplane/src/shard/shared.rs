@@ -10,9 +10,9 @@ use crossbeam::queue::ArrayQueue;
 use crate::command::{Envelope, Event};
 use crate::counters::{Counters, add};
 use crate::limits::{EVENTS_LEN_MAX, MAILBOX_LEN_MAX};
-use crate::mmsg::figures::SendFigures;
-use crate::mmsg::system::{EventFd, ThreadCpuClock};
 use crate::shard::mailbox::Mailbox;
+use crate::udp::figures::SendFigures;
+use crate::udp::system::{EventFd, ThreadCpuClock};
 
 /// In [`Shared::turn_started_ns`]: the shard waits.
 const WAITING: u64 = u64::MAX;

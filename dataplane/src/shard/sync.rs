@@ -7,4 +7,4 @@ pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub(super) use crossbeam::queue::ArrayQueue;
 
-pub(super) use crate::mmsg::system::EventFd;
+pub(super) use crate::udp::system::EventFd;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 
+use super::backend::IoSettings;
 use super::turn::Turn;
 use super::{ShardConfig, ShardHandle, Wake};
 use crate::command::{Command, Envelope, Event, Refusal, Reply};
@@ -101,6 +102,7 @@ fn start() -> Running {
         port: 0,
         cpu: Some(0),
         seed: 1,
+        io: IoSettings::default(),
     };
     let wake: Wake = Arc::new({
         let wakes = Arc::clone(&wakes);
@@ -292,7 +294,8 @@ fn a_wake_that_stops_its_own_shard_does_not_hang() {
         }
     });
     let listen = vec!["127.0.0.1".parse().unwrap()];
-    let config = ShardConfig { id: ShardId(0), listen, port: 0, cpu: None, seed: 1 };
+    let config =
+        ShardConfig { id: ShardId(0), listen, port: 0, cpu: None, seed: 1, io: IoSettings::default() };
     let shard = ShardHandle::start_with(config, wake, |_, _| Echo::default()).unwrap();
     assert!(slot.set(shard.clone()).is_ok());
     drop(shard.try_call(Command::RemoveTrack { track: TrackId(1) }).unwrap());

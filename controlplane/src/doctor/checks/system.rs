@@ -1,6 +1,7 @@
 //! The kernel and what it gives to this process: rings, descriptors, locked memory, CPUs, clocks.
 #![forbid(unsafe_code)]
 
+use dataplane::shard::backend::Unavailable;
 use dataplane::shard::machine::Limit;
 
 use crate::doctor::finding::{Finding, Verdict};
@@ -18,15 +19,6 @@ const DESCRIPTORS_PER_SHARD: u64 = 4;
 const LOCKED_MEMORY_WANTED: u64 = 8 * 1024 * 1024;
 /// CPU time that a hypervisor gave to others, in percent, which media begins to feel.
 const STEAL_PERCENT_MAX: f64 = 2.0;
-
-/// What the kernel said to the question for a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RingFacts {
-    /// `None` if it gave one, else the number of its error.
-    pub refusal: Option<i32>,
-    /// `kernel.io_uring_disabled`, where it exists.
-    pub disabled: Option<u8>,
-}
 
 /// The kernel's release, such as `6.18.44`.
 pub fn kernel(release: Option<&str>) -> Finding {
@@ -55,42 +47,11 @@ fn version(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Whether the kernel gives rings. The server runs without them: the other backend is as good.
-pub fn rings(facts: RingFacts) -> Finding {
-    const EPERM: i32 = 1;
-    const ENOMEM: i32 = 12;
-    const EINVAL: i32 = 22;
-    const ENOSYS: i32 = 38;
-    let Some(error) = facts.refusal else { return Finding::ok("io_uring", "available") };
-    let (found, remedy) = match (error, facts.disabled) {
-        (EPERM, Some(1 | 2)) => {
-            let disabled = facts.disabled.unwrap_or_default();
-            (
-                format!("refused: kernel.io_uring_disabled = {disabled}"),
-                "sysctl -w kernel.io_uring_disabled=0",
-            )
-        }
-        (EPERM, _) => (
-            "refused with EPERM: a seccomp profile, as Docker's default one".to_owned(),
-            "docker run --security-opt seccomp=<a profile that allows io_uring_setup, io_uring_enter and \
-             io_uring_register>, or leave it: mmsg is used",
-        ),
-        (ENOSYS, _) => {
-            ("not in this kernel".to_owned(), "a kernel with CONFIG_IO_URING=y, or leave it: mmsg is used")
-        }
-        (EINVAL, _) => (
-            "too old: no SINGLE_ISSUER and DEFER_TASKRUN".to_owned(),
-            "Linux 6.1 or later, or leave it: mmsg is used",
-        ),
-        (ENOMEM, _) => (
-            "refused with ENOMEM: too little memory may be locked".to_owned(),
-            "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity)",
-        ),
-        (other, _) => (
-            format!("refused: {}", std::io::Error::from_raw_os_error(other)),
-            "strace -e io_uring_setup sluice doctor; until then mmsg is used",
-        ),
-    };
-    Finding::new(Verdict::Warn, "io_uring", found).wanted("available").remedy(remedy)
+pub fn rings(refusal: Option<&Unavailable>) -> Finding {
+    let Some(refusal) = refusal else { return Finding::ok("io_uring", "available") };
+    Finding::new(Verdict::Warn, "io_uring", format!("{}; mmsg is used", refusal.answer()))
+        .wanted("available")
+        .remedy(refusal.remedy())
 }
 
 /// How many descriptors `shards` shards with `sockets_per_shard` sockets and the HTTP server may need.
@@ -269,15 +230,14 @@ mod tests {
 
     #[test]
     fn each_refusal_of_a_ring_has_its_remedy() {
-        let rings = |refusal, disabled| rings(RingFacts { refusal, disabled });
-        check(&rings(None, Some(0)), Ok, "");
-        check(&rings(Some(1), Some(2)), Warn, "sysctl -w kernel.io_uring_disabled=0");
-        check(&rings(Some(1), Some(0)), Warn, "seccomp");
-        check(&rings(Some(1), None), Warn, "seccomp");
-        check(&rings(Some(38), None), Warn, "CONFIG_IO_URING");
-        check(&rings(Some(22), None), Warn, "6.1");
-        check(&rings(Some(12), None), Warn, "LimitMEMLOCK");
-        check(&rings(Some(5), None), Warn, "strace");
+        check(&rings(None), Ok, "");
+        for (error, remedy) in [(38, "6.1 or newer"), (22, "6.1 or newer"), (12, "LimitMEMLOCK"), (5, "mmsg")]
+        {
+            let refusal = Unavailable::new("io_uring_setup", &std::io::Error::from_raw_os_error(error));
+            let finding = rings(Some(&refusal));
+            check(&finding, Warn, remedy);
+            assert!(finding.found.starts_with("io_uring_setup gives "), "{}", finding.found);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod system;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dataplane::shard::backend::{Unavailable, probe_uring};
 use dataplane::shard::machine::{self, Limit};
 use dataplane::shard::probe::{InterfaceFacts, interfaces, kernel_release};
 
@@ -15,7 +16,7 @@ use super::checks::address::Hairpin;
 use super::checks::firewall::Rules;
 use super::checks::ports::Bound;
 use super::checks::settings::CertificateFacts;
-use super::checks::system::{CpuFacts, RingFacts};
+use super::checks::system::CpuFacts;
 use crate::config::{Config, Tls};
 use crate::tls;
 
@@ -24,8 +25,8 @@ use crate::tls;
 pub struct MachineFacts {
     /// Of the kernel.
     pub kernel_release: Option<String>,
-    /// Whether it gives rings.
-    pub rings: RingFacts,
+    /// Why it gives no ring as a shard wants one, if so.
+    pub ring_refusal: Option<Unavailable>,
     /// Descriptors.
     pub descriptors: Option<Limit>,
     /// Memory that may be locked.
@@ -71,10 +72,7 @@ pub struct PlaceFacts {
 pub fn machine() -> MachineFacts {
     MachineFacts {
         kernel_release: kernel_release().ok(),
-        rings: RingFacts {
-            refusal: machine::try_ring().err().map(|error| error.raw_os_error().unwrap_or_default()),
-            disabled: system::number("/proc/sys/kernel/io_uring_disabled"),
-        },
+        ring_refusal: probe_uring().err(),
         descriptors: machine::descriptor_limit().ok(),
         locked_memory: machine::locked_memory_limit().ok(),
         cpus: system::cpus(),

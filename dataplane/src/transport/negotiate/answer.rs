@@ -86,7 +86,7 @@ fn with_redundancy(line: &str, formats: &[OfferedFormat]) -> String {
 
 /// What is said of the redundancy of a format, behind the line that maps it (RFC 2198, section 5).
 fn redundancy_of(line: &str, formats: &[OfferedFormat]) -> Option<String> {
-    let mapped: u8 = line.strip_prefix("a=rtpmap:")?.split(' ').next()?.parse().ok()?;
+    let mapped = line.strip_prefix("a=rtpmap:")?.split(' ').next()?.parse::<u8>().ok()?;
     let format = formats.iter().find(|format| format.payload_type.0 == mapped)?;
     let red = format.red?.payload_type.0;
     Some(format!("a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {mapped}/{mapped}"))

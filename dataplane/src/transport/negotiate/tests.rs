@@ -8,6 +8,7 @@ const PUBLISH: &str = include_str!("../../../tests/fixtures/chromium_publish.sdp
 const WATCH: &str = include_str!("../../../tests/fixtures/chromium_watch.sdp");
 const WATCH_FOUR: &str = include_str!("../../../tests/fixtures/chromium_watch_four.sdp");
 const FIREFOX: &str = include_str!("../../../tests/fixtures/firefox_publish.sdp");
+const FIREFOX_WATCH: &str = include_str!("../../../tests/fixtures/firefox_watch.sdp");
 const FFMPEG: &str = include_str!("../../../tests/fixtures/ffmpeg_publish.sdp");
 /// FFmpeg reads no more of an answer.
 const FFMPEG_ANSWER_LEN_MAX: usize = 8192;
@@ -199,16 +200,47 @@ fn a_watching_chromium_is_told_the_ssrcs_of_one_stream_for_each_pair() {
 }
 
 #[test]
-fn firefox_is_answered_with_what_it_offers() {
+fn firefox_publishes_three_encodings_in_what_it_offers() {
     let answered = publish(FIREFOX);
     check_common(&answered, "passive");
-    assert_eq!(lines(&answered.sdp, "a=simulcast:"), ["a=simulcast:recv h;m;l"]);
-    assert!(lines(&answered.sdp, "a=extmap-allow-mixed").is_empty(), "it was not offered");
-    assert!(!answered.transport.description().has_reduced_size_rtcp, "only one section offers it");
-    assert_eq!(lines(&answered.sdp, "a=rtcp-rsize").len(), 1);
-    let video = &answered.transport.description().sections[1];
-    assert_eq!(video.formats.iter().map(|format| format.codec).collect::<Vec<_>>(), [Codec::Vp8, Codec::Vp9]);
-    assert_eq!(video.extensions.id(ExtensionKind::PlayoutDelay), Some(6));
+    assert_eq!(lines(&answered.sdp, "a=simulcast:"), ["a=simulcast:recv q;h;f"]);
+    assert_eq!(lines(&answered.sdp, "a=extmap-allow-mixed").len(), 1, "each section offers it");
+    let description = answered.transport.description();
+    assert!(description.allows_mixed_extensions);
+    assert!(!description.has_reduced_size_rtcp, "its sound does not offer it");
+    assert_eq!(lines(&answered.sdp, "a=rtcp-rsize").len(), 2);
+    assert_eq!(description.sections.len(), 4);
+    let video = &description.sections[1];
+    let codecs: Vec<Codec> = video.formats.iter().map(|format| format.codec).collect();
+    assert_eq!(codecs, [Codec::Vp8, Codec::Vp9, Codec::Av1]);
+    let SectionRole::Ingress { rids, ssrcs } = &video.role else { panic!("{video:?}") };
+    assert_eq!((rids.len(), ssrcs.len()), (3, 3), "RIDs and SSRCs too");
+    assert!(ssrcs.iter().all(|(_, repeats)| repeats.is_some()), "{ssrcs:?}");
+    for (kind, id) in [
+        (ExtensionKind::Mid, 3),
+        (ExtensionKind::TransportCc, 7),
+        (ExtensionKind::DependencyDescriptor, 8),
+        (ExtensionKind::Rid, 9),
+        (ExtensionKind::RepairedRid, 10),
+    ] {
+        assert_eq!(video.extensions.id(kind), Some(id), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_watching_firefox_is_sent_two_pairs_of_streams() {
+    let answered = watch(FIREFOX_WATCH);
+    check_common(&answered, "passive");
+    assert_eq!(lines(&answered.sdp, "a=sendonly").len(), 4);
+    let msids = lines(&answered.sdp, "a=msid:");
+    let stream = |at: usize| msids[at].split(' ').next();
+    assert_eq!((stream(0), stream(2)), (stream(1), stream(3)), "{msids:?}");
+    assert_ne!(stream(0), stream(2), "{msids:?}");
+    for section in &answered.transport.description().sections {
+        assert!(matches!(section.role, SectionRole::Egress { .. }));
+        assert_eq!(section.extensions.id(ExtensionKind::Mid), Some(3));
+        assert_eq!(section.extensions.id(ExtensionKind::DependencyDescriptor), None, "it was not offered");
+    }
 }
 
 #[test]
@@ -259,7 +291,7 @@ fn an_offer_that_cannot_be_served_is_refused_as_a_whole() {
     check(&PUBLISH.replace("a=setup:actpass", "a=setup:holdconn"), publisher, "holdconn");
     check(&PUBLISH.replace("a=setup:actpass", "a=x:y"), publisher, "a=setup");
     check(&PUBLISH.replace("a=mid:1", "a=mid:0"), publisher, "two sections have the mid 0");
-    check(&FIREFOX.replace("a=bundle-only\n", ""), publisher, "rejected");
+    check(&FIREFOX.replace("a=bundle-only\r\n", ""), publisher, "rejected");
     check(&PUBLISH.replace("m=audio", "m=application"), publisher, "data channels");
     check(&PUBLISH.replace("a=extmap-allow-mixed", "a=ice-lite"), publisher, "ICE-lite");
     check(&FFMPEG.replace("106", "111"), publisher, "payload type 111 means two things");
