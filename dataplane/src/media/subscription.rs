@@ -231,16 +231,12 @@ impl Subscription {
         if offer.packet.is_recovered && !self.needs_recovered(source) {
             return Verdict::Drop(DropReason::Redundant);
         }
-        let format = if self.selector.follows(source) {
-            None
-        } else {
-            if self.is_refused(offer, formats) {
-                return Verdict::Drop(DropReason::CodecNotNegotiated);
-            }
-            Format::best_for(formats, offer.format)
-        };
-        if format.is_none() && offer.packet.payload_len == 0 {
+        let is_followed = self.selector.follows(source);
+        if is_followed && offer.packet.payload_len == 0 {
             return self.leave_out(offer, DropReason::PaddingOnly, now);
+        }
+        if !is_followed && self.is_refused(offer, formats) {
+            return Verdict::Drop(DropReason::CodecNotNegotiated);
         }
         let meta = PacketMeta {
             source,
@@ -250,13 +246,14 @@ impl Subscription {
             structure: offer.structure,
             is_way_in: offer.packet.picture.is_entry && offer.is_recent,
         };
-        match (self.selector.select(&meta, now), format) {
-            (Pick::Forward(marks), _) => self.follow(offer, marks, now),
-            (Pick::Switch(marks), format) => {
-                self.switch(offer, *format.unwrap_or(offer.format), marks, now)
+        match self.selector.select(&meta, now) {
+            Pick::Forward(marks) => self.follow(offer, marks, now),
+            Pick::Switch(marks) => {
+                let format = Format::best_for(formats, offer.format).unwrap_or(offer.format);
+                self.switch(offer, *format, marks, now)
             }
-            (Pick::Drop(reason), _) if self.selector.follows(source) => self.leave_out(offer, reason, now),
-            (Pick::Drop(reason), _) => Verdict::Drop(reason),
+            Pick::Drop(reason) if self.selector.follows(source) => self.leave_out(offer, reason, now),
+            Pick::Drop(reason) => Verdict::Drop(reason),
         }
     }
 

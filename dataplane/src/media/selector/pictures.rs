@@ -3,7 +3,7 @@
 //!
 //! Everything up to the current layer is forwarded, unless no upper layer refers to it (Z): between the
 //! keyframes of `L3T3_KEY` that is the current layer alone. It falls where the lower layer is complete, and rises
-//! where the upper one refers to no earlier picture.
+//! where the upper one refers to no earlier picture and the picture has not ended below it: at a keyframe.
 #![forbid(unsafe_code)]
 
 use super::Marks;
@@ -37,6 +37,8 @@ pub(super) struct PictureFilter {
     highest_temporal: u8,
     /// Pictures behind the newest look behind it in no temporal layer above its own.
     is_way_up: bool,
+    /// The newest picture whose last packet was marked.
+    ended: Option<u64>,
     awaits_keyframe: bool,
 }
 
@@ -67,6 +69,9 @@ impl PictureFilter {
         match fate {
             Fate::Forwarded => {
                 let is_last = descriptor.ends_layer_frame && layer.spatial == self.last_of(id);
+                if is_last {
+                    self.ended = self.ended.max(Some(id));
+                }
                 Ok(Marks { ends_picture: is_last, targets: None })
             }
             Fate::Forgotten => Err(DropReason::TooLate),
@@ -110,6 +115,8 @@ impl PictureFilter {
         let is_forwarded = is_wanted && (can || is_late && is_below_there);
         if layer.temporal == 0 && !is_forwarded {
             self.complete &= !(1 << layer.spatial);
+        } else if !descriptor.is_inter_picture && is_forwarded {
+            self.complete |= 1 << layer.spatial;
         }
         self.awaits_keyframe |= is_wanted && !is_forwarded;
         self.is_way_up |= !is_late && is_forwarded && indices.is_switching_up;
@@ -147,7 +154,8 @@ impl PictureFilter {
         let limit = self.limit.now().unwrap_or_default();
         let is_up = limit.spatial < spatial && spatial <= self.wanted.spatial;
         let is_down = self.wanted.spatial <= spatial && spatial < limit.spatial;
-        if (is_up || is_down) && can {
+        let has_ended = self.ended == Some(frame / NAMES);
+        if (is_up && !has_ended || is_down) && can {
             self.limit.set(frame, Layer { spatial, ..limit });
             self.awaits_keyframe = false;
         } else if is_up || is_down {
