@@ -104,7 +104,9 @@ impl Problem {
 
 impl From<service::Error> for Problem {
     fn from(error: service::Error) -> Self {
-        use service::Error::{Internal, Layer, Negotiate, Room, Shard, Stopping, UnknownRoom, UnknownSession};
+        use service::Error::{
+            Internal, Layer, Negotiate, Room, Shard, Stopping, UnknownRoom, UnknownSession,
+        };
         let detail = error.to_string();
         match error {
             Room(error) => of_room(error),

@@ -36,7 +36,10 @@ pub enum LayerError {
 
 fn unknown_section(mid: Option<&Mid>) -> String {
     match mid {
-        Some(mid) => format!("nothing is shown in a media section {:?}; see subscriptions of this session", mid.0.as_str()),
+        Some(mid) => format!(
+            "nothing is shown in a media section {:?}; see subscriptions of this session",
+            mid.0.as_str()
+        ),
         None => "no video is shown to this session".to_owned(),
     }
 }

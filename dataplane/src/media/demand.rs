@@ -42,9 +42,17 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut demand = Demand::default();
         let mut said = Vec::new();
-        for (ms, is_wanted) in
-            [(0, false), (1_900, false), (1_950, true), (2_000, false), (3_999, false), (4_000, false), (4_100, false), (4_200, true), (4_300, true)]
-        {
+        for (ms, is_wanted) in [
+            (0, false),
+            (1_900, false),
+            (1_950, true),
+            (2_000, false),
+            (3_999, false),
+            (4_000, false),
+            (4_100, false),
+            (4_200, true),
+            (4_300, true),
+        ] {
             said.extend(demand.note(is_wanted, at(ms)).map(|word| (ms, word)));
         }
         assert_eq!(said, [(4_000, false), (4_200, true)]);

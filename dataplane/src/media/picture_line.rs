@@ -193,9 +193,18 @@ mod tests {
         let (mut line, mut reader) = (PictureLine::default(), PictureReader::default());
         let mut seen = Vec::new();
         // 100 sent, 101 and 102 left out, 103 lost, 104 sent, 105 left out twice over, 106 sent; 103 comes late.
-        for (id, is_sent) in
-            [(100, true), (101, false), (102, false), (104, true), (105, false), (105, false), (106, true), (103, true), (102, false), (107, true)]
-        {
+        for (id, is_sent) in [
+            (100, true),
+            (101, false),
+            (102, false),
+            (104, true),
+            (105, false),
+            (105, false),
+            (106, true),
+            (103, true),
+            (102, false),
+            (107, true),
+        ] {
             let picture = reader.read(Codec::Vp8, &packet(id), None);
             if !is_sent {
                 line.skip(&picture);

@@ -290,11 +290,14 @@ impl Filter {
             },
             (Filter::Temporal(filter), Head::Vp8(descriptor)) => {
                 match (picture.picture_id, descriptor.temporal) {
-                    (Some(id), Some(temporal)) => filter.decide(id, temporal, picture.is_entry, wanted.temporal),
+                    (Some(id), Some(temporal)) => {
+                        filter.decide(id, temporal, picture.is_entry, wanted.temporal)
+                    }
                     _ => Ok(Marks::default()),
                 }
             }
-            (Filter::Pictures(filter), Head::Vp9(descriptor)) => match (picture.picture_id, descriptor.layer) {
+            (Filter::Pictures(filter), Head::Vp9(descriptor)) => match (picture.picture_id, descriptor.layer)
+            {
                 (Some(id), Some(indices)) => filter.decide(id, descriptor, &indices, wanted),
                 _ => Ok(Marks::default()),
             },

@@ -421,7 +421,9 @@ impl Subscription {
         self.repeats.sent += 1;
         Verdict::Forward(Outgoing {
             key: offer.key,
-            payload_type: self.current.map_or(offer.format.payload_type, |current| current.format.payload_type),
+            payload_type: self
+                .current
+                .map_or(offer.format.payload_type, |current| current.format.payload_type),
             number,
             timestamp: self.timeline.place(offer.packet.timestamp, now),
             overwrite: Overwrite::default(),

@@ -82,10 +82,8 @@ impl Wish {
         let below = (0..=at).rev().find(|at| rungs[*at].is_flowing);
         let nearest = below.or_else(|| (at..rungs.len()).find(|at| rungs[*at].is_flowing));
         let spatial = if ladder.is_simulcast() { None } else { self.spatial_max };
-        let layer = Layer {
-            spatial: spatial.unwrap_or(u8::MAX),
-            temporal: self.temporal_max.unwrap_or(u8::MAX),
-        };
+        let layer =
+            Layer { spatial: spatial.unwrap_or(u8::MAX), temporal: self.temporal_max.unwrap_or(u8::MAX) };
         let reason = match nearest {
             None => Reason::NoMedia,
             Some(nearest) if nearest != at => Reason::MissingLayer,

@@ -27,6 +27,9 @@ pub(super) struct DescribedFilter {
     active: u32,
     /// The timestamp of the newest picture.
     timestamp: Option<u32>,
+    /// Since the last structure the receiver was told that targets are over: what it is to count on stands in every
+    /// packet, as any may be lost.
+    is_restricted: bool,
     awaits_keyframe: bool,
 }
 
@@ -76,9 +79,10 @@ impl DescribedFilter {
                 judged?;
             }
         }
+        let has_structure = dependency.templates.is_some();
         Ok(Marks {
             ends_picture: dependency.ends_frame && frame.layer.spatial == followed.layer.spatial,
-            targets: self.remaining(structure, followed),
+            targets: self.remaining(structure, followed, has_structure),
         })
     }
 
@@ -101,15 +105,24 @@ impl DescribedFilter {
         let number = dependency.frame_number;
         let followed = Followed { target: best, layer: structure.targets()[usize::from(best)].layer };
         let is_new_sequence = dependency.templates.is_some();
-        if is_new_sequence || self.target.now() == Some(followed) || self.can_join(number, frame, structure, best)
+        if is_new_sequence
+            || self.target.now() == Some(followed)
+            || self.can_join(number, frame, structure, best)
         {
             self.target.set(number, followed);
             self.awaits_keyframe = false;
         }
     }
 
-    /// Whether everything that later frames of `target` need was forwarded (section A.7).
+    /// Whether everything that later frames of `target` need was forwarded (section A.7). A chain promises no more
+    /// than that for the base of time: elsewhere the upper frame of this picture may refer to what was left out,
+    /// when the lower one has been sent without an end.
     fn can_join(&self, number: u64, frame: &Frame, structure: &Structure, target: u8) -> bool {
+        let layer = structure.targets()[usize::from(target)].layer;
+        let rises = self.target.now().is_none_or(|followed| layer.spatial > followed.layer.spatial);
+        if rises && frame.layer.temporal > 0 {
+            return false;
+        }
         let was_forwarded = |diff: u64| {
             number.checked_sub(diff).is_some_and(|before| self.fates.of(before) == Fate::Forwarded)
         };
@@ -137,7 +150,12 @@ impl DescribedFilter {
     }
 
     /// The decode targets that can still be decoded, if they are not all that the source makes.
-    fn remaining(&self, structure: &Structure, followed: Followed) -> Option<ActiveTargets> {
+    fn remaining(
+        &mut self,
+        structure: &Structure,
+        followed: Followed,
+        has_structure: bool,
+    ) -> Option<ActiveTargets> {
         let targets = structure.targets().iter().enumerate();
         let is_within = |layer: &Layer| {
             layer.spatial <= followed.layer.spatial && layer.temporal <= followed.layer.temporal
@@ -145,7 +163,9 @@ impl DescribedFilter {
         let within = targets.filter(|(_, target)| is_within(&target.layer));
         let mask = within.fold(0, |mask, (at, _)| mask | 1 << at) & self.active;
         let all = u32::MAX >> (u32::BITS - u32::from(structure.target_count()));
-        (mask != self.active & all).then_some(ActiveTargets { mask, count: structure.target_count() })
+        let is_restricted = mask != self.active & all;
+        self.is_restricted = is_restricted || self.is_restricted && !has_structure;
+        self.is_restricted.then_some(ActiveTargets { mask, count: structure.target_count() })
     }
 }
 
@@ -163,7 +183,8 @@ fn best_within(structure: &Structure, active: u32, wanted: Layer) -> Option<u8> 
 fn reason(frame: &Frame, followed: Followed) -> DropReason {
     if frame.indications.of(followed.target) != Indication::NotPresent {
         DropReason::MissingReference
-    } else if frame.layer.spatial <= followed.layer.spatial && frame.layer.temporal > followed.layer.temporal {
+    } else if frame.layer.spatial <= followed.layer.spatial && frame.layer.temporal > followed.layer.temporal
+    {
         DropReason::TemporalLayer
     } else {
         DropReason::SpatialLayer

@@ -159,6 +159,9 @@ mod tests {
         let mut limit = Since::default();
         limit.set(10, 'a');
         limit.set(20, 'b');
-        assert_eq!([5, 19, 20, 99].map(|frame| limit.at(frame)), [Some('a'), Some('a'), Some('b'), Some('b')]);
+        assert_eq!(
+            [5, 19, 20, 99].map(|frame| limit.at(frame)),
+            [Some('a'), Some('a'), Some('b'), Some('b')]
+        );
     }
 }

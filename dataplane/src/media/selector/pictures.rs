@@ -27,6 +27,8 @@ pub(super) struct PictureFilter {
     wanted: Layer,
     /// Spatial layers of which no frame that later ones need was left out since the last keyframe, one bit each.
     complete: u8,
+    /// Spatial layers of which a frame was left out since the newest base of time, one bit each.
+    broken: u8,
     /// The newest picture is a keyframe, in which the layers are climbed one by one.
     is_key: bool,
     /// The highest spatial layer that the source announced, if it did.
@@ -102,6 +104,9 @@ impl PictureFilter {
         let can = is_below_there && (!descriptor.is_inter_picture || self.is_complete(layer.spatial));
         let is_late = !self.fates.is_newest(frame);
         if !is_late {
+            if layer.temporal == 0 {
+                self.broken &= !(1 << layer.spatial);
+            }
             self.move_spatially(frame, layer.spatial, can);
         }
         if layer.spatial == self.limit.now().unwrap_or_default().spatial {
@@ -109,10 +114,13 @@ impl PictureFilter {
         }
         // A late frame of an older picture is judged by what held when that ended.
         let limit = self.limit_of(id);
-        let is_base = layer.spatial == limit.spatial
-            || (layer.spatial < limit.spatial && !descriptor.is_not_for_upper);
+        let is_base =
+            layer.spatial == limit.spatial || (layer.spatial < limit.spatial && !descriptor.is_not_for_upper);
         let is_wanted = layer.temporal <= limit.temporal && is_base;
         let is_forwarded = is_wanted && (can || is_late && is_below_there);
+        if !is_forwarded && layer.temporal <= limit.temporal {
+            self.broken |= 1 << layer.spatial;
+        }
         if layer.temporal == 0 && !is_forwarded {
             self.complete &= !(1 << layer.spatial);
         } else if !descriptor.is_inter_picture && is_forwarded {
@@ -134,8 +142,7 @@ impl PictureFilter {
         if limit.spatial > 0 && id > self.whole + ABSENT_MAX {
             self.wanted.spatial = wanted.spatial.min(limit.spatial - 1);
         }
-        let temporal =
-            if self.is_way_up { wanted.temporal } else { limit.temporal.min(wanted.temporal) };
+        let temporal = if self.is_way_up { wanted.temporal } else { limit.temporal.min(wanted.temporal) };
         self.is_way_up = false;
         self.limit.set(id * NAMES, Layer { temporal, ..limit });
     }
@@ -155,7 +162,10 @@ impl PictureFilter {
         let is_up = limit.spatial < spatial && spatial <= self.wanted.spatial;
         let is_down = self.wanted.spatial <= spatial && spatial < limit.spatial;
         let has_ended = self.ended == Some(frame / NAMES);
-        if (is_up && !has_ended || is_down) && can {
+        let is_broken = self.broken & (1 << spatial) != 0;
+        if is_down && can && is_broken {
+            // It can be joined at the next base of time.
+        } else if (is_up && !has_ended || is_down) && can {
             self.limit.set(frame, Layer { spatial, ..limit });
             self.awaits_keyframe = false;
         } else if is_up || is_down {
@@ -176,7 +186,11 @@ impl PictureFilter {
     /// The spatial layer that ends a picture on its way out. The layers of a keyframe are still being climbed.
     fn last_of(&self, picture: u64) -> u8 {
         let is_newest = self.fates.newest().is_some_and(|newest| newest / NAMES == picture);
-        if is_newest && self.is_key { self.wanted.spatial.min(self.top.unwrap_or(u8::MAX)) } else { self.limit_of(picture).spatial }
+        if is_newest && self.is_key {
+            self.wanted.spatial.min(self.top.unwrap_or(u8::MAX))
+        } else {
+            self.limit_of(picture).spatial
+        }
     }
 
     fn reason(&self, frame: u64, layer: Layer) -> DropReason {

@@ -133,9 +133,8 @@ fn vp9_picture(word: &str, number: u64) -> Picture {
     let has = |flag: char| flags.contains(flag);
     let is_inter = !has('K') && !has('P');
     let begins = spatial == 0 && !is_inter;
-    let mut payload = vec![
-        0b1010_1100 | if is_inter { 0x40 } else { 0 } | if begins { 2 } else { 0 } | u8::from(has('Z')),
-    ];
+    let mut payload =
+        vec![0b1010_1100 | if is_inter { 0x40 } else { 0 } | if begins { 2 } else { 0 } | u8::from(has('Z'))];
     payload.extend(PictureId::long_bytes(number as u16));
     payload.push(temporal << 5 | if has('U') { 0x10 } else { 0 } | spatial << 1 | u8::from(has('I')));
     payload.push(0);
@@ -207,10 +206,7 @@ fn what_does_not_name_its_layer_goes_on_whole() {
 
 #[test]
 fn a_collapsing_link_loses_its_temporal_layers_at_once_and_its_picture_after_300_ms() {
-    vp8(
-        ">h ht0K ht2 >l ! ht2 lt0 ht0 +299 ht0 +1 .ht0 ht0 lt0 lt0K ht0 lt2",
-        "S F t k F F F o k S o F",
-    );
+    vp8(">h ht0K ht2 >l ! ht2 lt0 ht0 +299 ht0 +1 .ht0 ht0 lt0 lt0K ht0 lt2", "S F t k F F F o k S o F");
 }
 
 #[test]
@@ -229,18 +225,12 @@ fn the_pause_of_a_long_way_waits_for_two_round_trips() {
 
 #[test]
 fn full_svc_forwards_everything_up_to_the_target_and_marks_its_last_packet() {
-    vp9(
-        ">l/s1 ls0t0K .ls1t0PI .ls2t0PI ls0t0 .ls1t0I .ls2t0I",
-        "S E s F E s",
-    );
+    vp9(">l/s1 ls0t0K .ls1t0PI .ls2t0PI ls0t0 .ls1t0I .ls2t0I", "S E s F E s");
 }
 
 #[test]
 fn full_svc_falls_at_the_next_picture() {
-    vp9(
-        ">l ls0t0K .ls1t0PI .ls2t0PI ls0t0 >l/s0 .ls1t0I .ls2t0I ls0t0 .ls1t0I .ls2t0I",
-        "S F E F F E E s s",
-    );
+    vp9(">l ls0t0K .ls1t0PI .ls2t0PI ls0t0 >l/s0 .ls1t0I .ls2t0I ls0t0 .ls1t0I .ls2t0I", "S F E F F E E s s");
 }
 
 #[test]
@@ -263,10 +253,7 @@ fn key_svc_sends_the_lower_layers_of_keyframes_only_and_falls_at_one() {
 
 #[test]
 fn a_temporal_layer_of_vp9_rises_behind_a_way_up() {
-    vp9(
-        ">l/t0 ls0t0K ls0t2 ls0t1 >l ls0t2 ls0t0 ls0t2 ls0t0U ls0t2 ls0t1",
-        "S t t t E t E E E",
-    );
+    vp9(">l/t0 ls0t0K ls0t2 ls0t1 >l ls0t2 ls0t0 ls0t2 ls0t0U ls0t2 ls0t1", "S t t t E t E E E");
 }
 
 #[test]
