@@ -11,4 +11,5 @@ mod layers;
 mod replay;
 mod sealed;
 mod strangers;
+mod wishes;
 mod worlds;
