@@ -61,7 +61,7 @@ impl DescribedFilter {
         let Some(frame) = &dependency.frame else {
             // Its structure is on its way: the same fate for all of it, so that what refers to it may follow.
             if self.fates.of(number) == Fate::Unknown {
-                self.fates.seal(number, true);
+                self.fates.note(number, true);
             }
             return Ok(Marks::default());
         };
@@ -75,7 +75,7 @@ impl DescribedFilter {
             Fate::Dropped => return Err(reason(frame, followed)),
             Fate::Unknown => {
                 let judged = self.judge(number, frame, followed);
-                self.fates.seal(number, judged.is_ok());
+                self.fates.note(number, judged.is_ok());
                 judged?;
             }
         }

@@ -57,8 +57,8 @@ impl Fates {
         }
     }
 
-    /// Seals the fate of a frame that has none.
-    pub(super) fn seal(&mut self, frame: u64, is_forwarded: bool) {
+    /// Gives a fate to a frame that has none.
+    pub(super) fn note(&mut self, frame: u64, is_forwarded: bool) {
         if let Some(newest) = self.newest.filter(|newest| frame > *newest) {
             for passed in (newest + 1..=frame).take(FRAMES_MAX as usize) {
                 let (word, bit) = place(passed);
@@ -132,7 +132,7 @@ mod tests {
                 let frame = if step < 80 { newest + step / 8 } else { newest + step * 20 };
                 newest = newest.max(frame);
                 if fates.of(frame) == Fate::Unknown {
-                    fates.seal(frame, is_forwarded);
+                    fates.note(frame, is_forwarded);
                     oracle.insert(frame, if is_forwarded { Fate::Forwarded } else { Fate::Dropped });
                 }
                 for probe in [frame, newest - 3, newest.saturating_sub(511), newest - 40, newest + 1] {
@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn what_is_too_old_to_tell_is_not_taken_for_new() {
         let mut fates = Fates::default();
-        fates.seal(10, true);
-        fates.seal(10 + FRAMES_MAX, false);
+        fates.note(10, true);
+        fates.note(10 + FRAMES_MAX, false);
         assert_eq!(fates.of(10), Fate::Forgotten);
         assert_eq!(fates.of(11), Fate::Unknown);
     }

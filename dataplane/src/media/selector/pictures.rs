@@ -129,7 +129,7 @@ impl PictureFilter {
         self.awaits_keyframe |= is_wanted && !is_forwarded;
         self.is_way_up |= !is_late && is_forwarded && indices.is_switching_up;
         self.highest_temporal = self.highest_temporal.max(layer.temporal);
-        self.fates.seal(frame, is_forwarded);
+        self.fates.note(frame, is_forwarded);
         if is_forwarded { Fate::Forwarded } else { Fate::Dropped }
     }
 

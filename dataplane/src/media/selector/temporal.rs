@@ -68,7 +68,7 @@ impl TemporalFilter {
             true => self.waited,
             false => self.waited.saturating_add(u16::from(temporal.tid <= wanted)),
         };
-        self.fates.seal(id, is_forwarded);
+        self.fates.note(id, is_forwarded);
         if is_forwarded { Fate::Forwarded } else { Fate::Dropped }
     }
 }
