@@ -57,9 +57,7 @@ impl Source {
     fn load(name: &str) -> Self {
         let mut capture = Capture::load(name.trim_start_matches('-'));
         if name.starts_with('-') {
-            let kept =
-                capture.offer.split_inclusive('\n').filter(|line| !line.contains("dependency-descriptor"));
-            capture.offer = kept.collect();
+            capture.offer = without_descriptors(&capture.offer);
         }
         let publisher = capture.describe(PeerRole::Publisher).unwrap();
         let section = &publisher.sections[0];
@@ -192,6 +190,10 @@ fn descriptor_of<'a>(description: &Description, parts: &'a Parts) -> Option<&'a 
     parts.elements.iter().find(|element| element.0 == id).map(|element| element.1.as_slice())
 }
 
+fn without_descriptors(offer: &str) -> String {
+    offer.split_inclusive('\n').filter(|line| !line.contains("dependency-descriptor")).collect()
+}
+
 /// The payload behind what may be written over.
 fn body(codec: Codec, payload: &[u8]) -> Vec<u8> {
     use dataplane::wire::{vp8, vp9};
@@ -234,6 +236,21 @@ fn a_viewer_gets_what_it_asked_for_and_never_more() {
                 }
             }
         }
+    }
+}
+
+/// Without its descriptors no decoder tells the spatial layers of AV1 apart.
+#[test]
+fn a_viewer_without_descriptors_gets_the_lowest_spatial_layer_of_av1() {
+    let source = Source::load("chromium_av1_l3t3_key");
+    let mut plain = source.capture.clone();
+    plain.offer = without_descriptors(&plain.offer);
+    let (received, _) = play_wishing(&source.capture, &plain, &[]);
+    assert!(received.len() > 10);
+    for pair in received.windows(2) {
+        let (now, next) = (&pair[0], &pair[1]);
+        assert_eq!(source.sent[source.by_body[&now.payload]].layer.spatial, 0);
+        assert_eq!(now.header.marker, now.header.timestamp != next.header.timestamp);
     }
 }
 

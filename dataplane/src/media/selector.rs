@@ -75,6 +75,8 @@ pub struct PacketMeta<'a> {
     pub structure: Option<&'a Structure>,
     /// A decoder can start here, and what came early of the same frame is at hand.
     pub is_way_in: bool,
+    /// The receiver can tell spatial layers apart.
+    pub tells_layers: bool,
 }
 
 /// What to do with one packet.
@@ -247,6 +249,9 @@ impl Current {
         let mut wanted = self.held;
         if is_collapsing {
             wanted.temporal = 0;
+        }
+        if !packet.tells_layers {
+            wanted.spatial = 0;
         }
         self.filter.suit(packet);
         let marks = self.filter.decide(packet, wanted)?;

@@ -245,6 +245,8 @@ impl Subscription {
             picture: &offer.packet.picture,
             structure: offer.structure,
             is_way_in: offer.packet.picture.is_entry && offer.is_recent,
+            // Those of AV1 are told by the dependency descriptor alone; without it nothing would be decoded.
+            tells_layers: offer.format.codec != Codec::Av1 || self.dependency_len_max > 0,
         };
         match self.selector.select(&meta, now) {
             Pick::Forward(marks) => self.follow(offer, marks, now),

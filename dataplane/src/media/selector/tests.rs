@@ -62,6 +62,7 @@ fn play(script: &str, expected: &str, picture: impl Fn(&str, u64) -> Picture) {
                 picture: &picture,
                 structure: None,
                 is_way_in: picture.is_entry,
+                tells_layers: true,
             };
             actual.push(letter(selector.select(&packet, now)));
         }
@@ -279,6 +280,7 @@ fn a_layer_that_its_encoder_has_stopped_does_not_hold_the_picture_up() {
             picture: &picture,
             structure: None,
             is_way_in: picture.is_entry,
+            tells_layers: true,
         };
         last = letter(selector.select(&packet, Instant::now()));
         asked |= selector.awaits_keyframe();
