@@ -24,8 +24,8 @@ use dataplane::udp::{Surroundings, socket as udp_socket};
 use dataplane::wire::rtp::{self, RtpHeader};
 
 use crate::failure::{Failure, OrFail};
-use crate::load::payload::PAYLOAD_LEN;
 use crate::load::socket::{self, Receiver};
+use crate::traffic::payload::PAYLOAD_LEN;
 
 /// The profile that browsers choose.
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;

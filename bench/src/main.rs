@@ -1,10 +1,10 @@
 //! The bench suite of Sluice: how much, how fast, at what cost, for Sluice and for other SFUs.
 //!
 //! A scenario answers one question and is one file in `scenarios/`; `scenario` says what it declares and what
-//! it is handed, `schedule` plays it, `find` searches with it. `load/` makes the traffic, `targets/` starts
-//! and ends the servers, `measure/` reads what the kernel knows about them, `floor` and `link` tell what the
-//! machine can do at all, and `report/` says it to a person and to a machine. What a figure means stands in
-//! docs/BENCHMARKING.md.
+//! it is handed, `schedule` plays it, `find` searches with it. `traffic/` plans the packets,
+//! `load/` sends and receives them, `targets/` starts and ends the servers, `measure/` reads what the kernel
+//! knows about them, `floor` and `link` tell what the machine can do at all, and `report/` says it to a person
+//! and to a machine. What a figure means stands in docs/BENCHMARKING.md.
 
 mod cli;
 mod copier;
@@ -19,6 +19,7 @@ mod scenario;
 mod scenarios;
 mod schedule;
 mod targets;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,12 +7,12 @@ use hdrhistogram::Histogram;
 
 use super::client::Client;
 use super::door::{Door, Seat};
-use super::payload::PayloadShape;
 use super::seen::Seen;
 use super::session::Told;
 use super::socket::{Poller, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
+use crate::traffic::payload::PayloadShape;
 
 /// Time between two looks at the sockets. The kernel stamps what comes, so a look late costs no
 /// precision; and a thread that sleeps on a timer need not be woken by the server's system calls, whose

@@ -8,8 +8,6 @@ pub(crate) mod audience;
 pub(crate) mod client;
 pub(crate) mod door;
 mod janus;
-pub(crate) mod payload;
-pub(crate) mod plan;
 pub(crate) mod publisher;
 pub(crate) mod seen;
 pub(crate) mod session;

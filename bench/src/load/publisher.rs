@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::payload::{PAYLOAD_LEN, PayloadShape, Record};
-use super::plan::Planned;
 use super::session::Told;
 use super::socket::{self, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
+use crate::traffic::payload::{PAYLOAD_LEN, PayloadShape, Record};
+use crate::traffic::plan::Planned;
 
 /// A packet that leaves later than this after its plan is late.
 const LATE_NS: u64 = 2_000_000;

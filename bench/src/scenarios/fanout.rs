@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::floor;
-use crate::load::plan::PACKETS_PER_BURST;
 use crate::report::document::Curve;
 use crate::scenario::{Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work};
 use crate::targets::Server;
+use crate::traffic::plan::PACKETS_PER_BURST;
 use run::Run;
 
 pub(crate) const SCENARIO: Scenario = Scenario {

@@ -9,13 +9,13 @@ use crate::failure::{Failure, OrFail};
 use crate::load::audience::Audience;
 use crate::load::client::Client;
 use crate::load::door::{Door, Seat};
-use crate::load::plan::{FRAMES_PER_SECOND, PACKETS_PER_FRAME};
 use crate::load::publisher::{self, Sent};
 use crate::load::{Stage, wall_ns};
 use crate::measure::process::{CpuSpent, CpuTime, Footprint};
 use crate::measure::trains::Trains;
 use crate::scenario::Bench;
 use crate::targets::Server;
+use crate::traffic::plan::{FRAMES_PER_SECOND, PACKETS_PER_FRAME};
 
 /// The room that is measured.
 const ROOM: &str = "bench";
