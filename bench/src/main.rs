@@ -18,6 +18,7 @@ mod report;
 mod scenario;
 mod scenarios;
 mod schedule;
+mod show;
 mod targets;
 mod traffic;
 
@@ -112,7 +113,14 @@ fn prepare(
     }
     load::socket::raise_file_limit();
     let starter = Starter::prepare(&targets, wishes)?;
-    let order = Order { scenario, size: options.size(), chosen: values, targets, rounds: options.rounds() };
+    let order = Order {
+        scenario,
+        size: options.size(),
+        chosen: values,
+        targets,
+        rounds: options.rounds(),
+        generator_threads: options.generator_threads(),
+    };
     Ok((order, starter, options.out))
 }
 

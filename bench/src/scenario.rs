@@ -29,8 +29,8 @@ pub(crate) struct Scenario {
     pub(crate) question: &'static str,
     /// What may be set; several values of one parameter are played one after another.
     pub(crate) parameters: &'static [Parameter],
-    /// Everything it may measure.
-    pub(crate) figures: &'static [Figure],
+    /// Everything it may measure, in groups that scenarios share.
+    pub(crate) figures: &'static [&'static [Figure]],
     /// What of it is drawn in a report.
     pub(crate) charts: &'static [Chart],
     /// How it is played.
@@ -44,7 +44,15 @@ pub(crate) enum Work {
     /// With sockets of its own.
     Local(fn(&mut Bench) -> Result<(), Failure>),
     /// Against a server. `find` may search the largest value of the parameter `scale`.
-    Server { play: fn(&mut Bench, &Server) -> Result<(), Failure>, scale: &'static str },
+    Server { play: fn(&mut Bench, &Server) -> Result<(), Failure>, scale: &'static str, settings: Settings },
+}
+
+/// With which settings a Sluice is started for a point. What the target itself says comes after them.
+pub(crate) type Settings = fn(&Point) -> Vec<(String, String)>;
+
+/// The settings of a scenario that needs none.
+pub(crate) fn usual_settings(_: &Point) -> Vec<(String, String)> {
+    Vec::new()
 }
 
 /// Something that may be set.
@@ -145,9 +153,14 @@ impl Scenario {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
+    /// Everything it may measure.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = &'static Figure> {
+        self.figures.iter().flat_map(|group| group.iter())
+    }
+
     /// The figure of that name.
     pub(crate) fn figure(&self, name: &str) -> Option<&'static Figure> {
-        self.figures.iter().find(|figure| figure.name == name)
+        self.figures().find(|figure| figure.name == name)
     }
 
     /// Whether it needs a server.

@@ -189,7 +189,7 @@ impl Document {
             tree: Tree::read(),
             parameters,
             rounds,
-            figures: scenario.figures.iter().map(FigureKind::from).collect(),
+            figures: scenario.figures().map(FigureKind::from).collect(),
             charts: scenario
                 .charts
                 .iter()

@@ -12,7 +12,7 @@ const FIGURES_IN_LINE: usize = 4;
 
 /// One line about one round.
 pub(crate) fn line(scenario: &Scenario, round: &Round, elapsed: Duration) -> String {
-    let shown = scenario.figures.iter().filter(|figure| figure.digits.is_some());
+    let shown = scenario.figures().filter(|figure| figure.digits.is_some());
     let parts: Vec<String> = shown
         .filter_map(|figure| {
             let value = round.figures.get(figure.name)?;
