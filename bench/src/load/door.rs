@@ -95,6 +95,11 @@ impl Door {
         Ok((client, Seat::Resource(session)))
     }
 
+    /// Asks the server something by HTTP.
+    pub(crate) async fn ask(&self, url: &Url) -> Result<String, Failure> {
+        self.signalling.get(url).await
+    }
+
     /// Ends a session. A server that has already forgotten it is no failure of ours.
     pub(crate) async fn leave(&self, seat: &Seat) {
         match (seat, &self.room) {

@@ -155,9 +155,14 @@ pub(crate) fn floor_ns(bench: &Bench, seconds: u64) -> Result<f64, Failure> {
 
 /// Tells [`COST`], [`SERVICE`] and [`PICTURES`] and how the generator fared, and judges the round.
 pub(crate) fn tell(bench: &mut Bench, shown: &Shown, floor_ns: f64) {
+    tell_pictures(bench, shown);
+    tell_without_pictures(bench, shown, floor_ns);
+}
+
+/// The same without [`PICTURES`].
+pub(crate) fn tell_without_pictures(bench: &mut Bench, shown: &Shown, floor_ns: f64) {
     tell_cost(bench, shown, floor_ns);
     tell_service(bench, shown);
-    tell_pictures(bench, shown);
     tell_generator(bench, shown);
     judge(bench, shown);
 }

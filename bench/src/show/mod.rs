@@ -10,6 +10,7 @@
 mod cast;
 pub(crate) mod figures;
 mod shown;
+mod timings;
 mod verdict;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, OrFail};
 use crate::load::audience::{Audience, Invitation};
 use crate::load::clerk::Clerk;
-use crate::load::client::{Gift, Part};
+use crate::load::client::{Gift, Part, Takes};
 use crate::load::door::{Door, Seat};
 use crate::load::publishers::{self, Publisher, Publishing};
 use crate::load::{Stage, Ticket, wall_ns};
@@ -29,7 +30,8 @@ use crate::scenario::Bench;
 use crate::targets::Server;
 use crate::traffic::{Recipe, Source};
 pub(crate) use cast::Cast;
-pub(crate) use shown::Shown;
+pub(crate) use shown::{Shown, quantile};
+use timings::{Kind, Stopwatch};
 
 /// Connected viewers settle for this long before memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -55,6 +57,7 @@ pub(crate) struct Show<'a> {
     /// By ticket, the room of a viewer.
     viewer_rooms: Vec<usize>,
     footprints: Footprints,
+    stopwatch: Stopwatch,
 }
 
 struct OpenRoom {
@@ -133,6 +136,7 @@ impl<'a> Show<'a> {
             publisher_seats: Vec::new(),
             viewer_rooms: Vec::new(),
             footprints: Footprints::default(),
+            stopwatch: Stopwatch::default(),
         })
     }
 
@@ -148,9 +152,9 @@ impl<'a> Show<'a> {
             self.invite(room, 0);
             self.settle()?;
             self.footprints.with_one = self.footprint()?;
-            (1..viewers).for_each(|_| drop(self.invite(room, 0)));
+            self.invite_many(room, viewers - 1);
             for (room, viewers) in wanted {
-                (0..viewers).for_each(|_| drop(self.invite(room, 0)));
+                self.invite_many(room, viewers);
             }
             self.settle()?;
             self.footprints.with_all = self.footprint()?;
@@ -159,6 +163,12 @@ impl<'a> Show<'a> {
             self.publish()?;
         }
         Ok(())
+    }
+
+    fn invite_many(&mut self, room: usize, viewers: u64) {
+        for _ in 0..viewers {
+            self.invite(room, 0);
+        }
     }
 
     fn settle(&self) -> Result<(), Failure> {
@@ -211,6 +221,36 @@ impl<'a> Show<'a> {
     /// Lets a viewer ask for keyframes.
     pub(crate) fn want_keyframe(&self, ticket: Ticket) {
         self.audience.want_keyframe(ticket);
+    }
+
+    /// Lets a viewer come in to a room and go at once, and notes how long it took until it was let in.
+    pub(crate) fn visit(&self, room: usize) {
+        let OpenRoom { door, video, audio, .. } = &self.rooms[room];
+        let (door, stopwatch) = (Arc::clone(door), self.stopwatch.clone());
+        let part = Part::Takes(Takes { video: *video, audio: *audio, is_witness: false });
+        self.clerk.spawn(async move {
+            let start = Instant::now();
+            let entered = door.enter(&part).await;
+            stopwatch.note(Kind::Answer, start, entered.is_ok());
+            if let Ok((_, seat)) = entered {
+                door.leave(&seat).await;
+            }
+        });
+    }
+
+    /// Asks for the state of a publisher's session, which its shard has to answer, and notes how long it took.
+    /// Other servers than Sluice are not asked.
+    pub(crate) fn ask(&self) {
+        let Some((room, Seat::Resource(Some(session)))) = self.publisher_seats.first() else { return };
+        let Some(mut url) = self.server.metrics.clone() else { return };
+        let id = session.path().rsplit('/').next().unwrap_or_default();
+        url.set_path(&format!("/api/sessions/{id}"));
+        let (door, stopwatch) = (Arc::clone(&self.rooms[*room].door), self.stopwatch.clone());
+        self.clerk.spawn(async move {
+            let start = Instant::now();
+            let answered = door.ask(&url).await;
+            stopwatch.note(Kind::Command, start, answered.is_ok());
+        });
     }
 
     /// Says what is done now.
@@ -306,6 +346,7 @@ impl<'a> Show<'a> {
             report,
             failures,
             sources,
+            timings: self.stopwatch.read(),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Footprints;
+use super::timings::Timings;
 use crate::failure::Failure;
 use crate::load::audience::Report;
 use crate::load::heard::Heard;
@@ -30,6 +31,8 @@ pub(crate) struct Shown {
     pub(crate) report: Report,
     /// Of those who could not join in the window.
     pub(crate) failures: Vec<Failure>,
+    /// Of requests in the window.
+    pub(crate) timings: Timings,
     /// By ticket, the sources that a viewer should have got.
     pub(super) sources: Vec<Range<u16>>,
 }

@@ -20,7 +20,7 @@ use crate::load::{Stage, Ticket, wall_ns};
 /// Time between two looks at the sockets. The kernel stamps what comes, so a look late costs no precision; and
 /// a thread that sleeps on a timer need not be woken by the server's system calls, whose cost would be
 /// booked to the server.
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+const LOOK_INTERVAL: Duration = Duration::from_millis(4);
 
 /// What a thread of the audience is told.
 pub(super) enum Order {
