@@ -304,7 +304,7 @@ impl Client {
                     _ => {}
                 },
                 Output::Event(Event::MediaAdded(media)) => {
-                    self.sections.push(Section::theirs(media.mid, media.kind));
+                    self.sections.push(Section::theirs(media.mid));
                 }
                 Output::Event(Event::RtpPacket(packet)) => tell(Told::Payload(Arrival {
                     stream: Ssrc(*packet.header.ssrc),

@@ -44,7 +44,6 @@ pub(crate) struct Stage {
     is_over: AtomicBool,
     connected: AtomicU64,
     receiving: AtomicU64,
-    watching: AtomicU64,
     /// Who could not join, and why; the first is told.
     failures: Mutex<Vec<Failure>>,
 }
@@ -58,7 +57,6 @@ impl Stage {
             is_over: AtomicBool::new(false),
             connected: AtomicU64::new(0),
             receiving: AtomicU64::new(0),
-            watching: AtomicU64::new(0),
             failures: Mutex::default(),
         }
     }
@@ -88,16 +86,6 @@ impl Stage {
     /// Viewers that have been connected.
     pub(crate) fn connected(&self) -> u64 {
         self.connected.load(Ordering::Relaxed)
-    }
-
-    /// One more track of a viewer has a picture.
-    pub(crate) fn count_watching(&self) {
-        self.watching.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Video tracks, each counted once per viewer, of which there was a picture.
-    pub(crate) fn watching(&self) -> u64 {
-        self.watching.load(Ordering::Relaxed)
     }
 
     /// Somebody could not join.

@@ -62,8 +62,6 @@ pub(crate) struct Freezes {
 /// What follows from a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// The first picture of this track is there.
-    pub(crate) is_first_picture: bool,
     /// A frame of this encoding was shown whose predecessor was of another.
     pub(crate) switched_to: Option<u8>,
     /// It is time to ask for a keyframe.
@@ -80,7 +78,7 @@ impl Pictures {
                 if self.pending.len() == PENDING_MAX {
                     self.pending.remove(0);
                 }
-                let (leans_on, packets) = (record.leans_on, record.packets_in_frame);
+                let (leans_on, packets) = (record.leans_on(), record.frame_packets.into());
                 self.pending.push(Pending { id, leans_on, received: 0, packets });
                 self.pending.len() - 1
             }
@@ -113,10 +111,7 @@ impl Pictures {
         let last = self.last_shown().filter(|last| last.encoding != id.encoding);
         progress.switched_to = last.map(|_| id.encoding).or(progress.switched_to);
         match self.first_shown_ns {
-            None => {
-                self.first_shown_ns = Some(now_ns);
-                progress.is_first_picture = true;
-            }
+            None => self.first_shown_ns = Some(now_ns),
             Some(_) => {
                 let interval_ns = now_ns.saturating_sub(self.last_shown_ns);
                 if is_measured {
@@ -202,35 +197,29 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Plays words `frame[<leans_on]packet/packets@ms`, such as `3<2:0/2@66`; `K` for a keyframe.
+    /// Plays words `frame[<leans on]:packets@ms`, one for each packet of a frame, such as `3<2:1@66`; without
+    /// `<` it is a keyframe.
     fn play(pictures: &mut Pictures, script: &str) -> Vec<Progress> {
-        script
-            .split_whitespace()
-            .map(|word| {
-                let (frame, rest) = word.split_once(':').expect("a frame");
-                let (packets, at) = rest.split_once('@').expect("a time");
-                let (frame, leans_on) = match frame.split_once('<') {
-                    Some((frame, before)) => (frame, before.parse().ok()),
-                    None => (frame, None),
-                };
-                let record = Record {
-                    encoding: 0,
-                    frame: frame.parse().expect("a number"),
-                    leans_on,
-                    packets_in_frame: packets.parse().expect("a number"),
-                    ..Record::default()
-                };
-                let at: u64 = at.parse().expect("a time");
-                pictures.take(&record, at * MS, true)
-            })
-            .collect()
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        let play_word = |word: &str| {
+            let (frame, rest) = word.split_once(':').expect("a frame");
+            let (packets, at_ms) = rest.split_once('@').expect("a time");
+            let (frame, leans_on) = frame.split_once('<').unwrap_or((frame, frame));
+            let record = Record {
+                frame: number(frame),
+                leans_back: (number(frame) - number(leans_on)) as u8,
+                frame_packets: number(packets) as u8,
+                ..Record::default()
+            };
+            pictures.take(&record, number(at_ms) * MS, true)
+        };
+        script.split_whitespace().map(play_word).collect()
     }
 
     #[test]
     fn a_frame_is_shown_when_it_is_whole_and_what_it_leans_on_was_shown() {
         let mut pictures = Pictures::default();
-        let progress = play(&mut pictures, "1:2@1 1:2@2 2<1:1@33 4<3:1@99");
-        assert!(!progress[0].is_first_picture && progress[1].is_first_picture);
+        play(&mut pictures, "1:2@1 1:2@2 2<1:1@33 4<3:1@99");
         assert_eq!(pictures.shown(), 2, "frame 3 is missing");
         play(&mut pictures, "3<2:1@120");
         assert_eq!(pictures.shown(), 4, "the repair shows both");

@@ -98,7 +98,7 @@ impl Watching {
         };
         let is_measured = stage.is_measured(record.sent_ns);
         let is_first = self.tracks.is_empty();
-        let Some(track) = self.track(record.source, record.is_video) else { return };
+        let Some(track) = self.track(record.source, record.is_video()) else { return };
         track.stream = arrival.stream;
         if !track.seen_of(record.encoding).insert(record.sequence) {
             heard.duplicates += u64::from(is_measured);
@@ -117,9 +117,6 @@ impl Watching {
         }
         if progress.wants_keyframe {
             self.keyframes_wanted.push(arrival.stream);
-        }
-        if progress.is_first_picture {
-            stage.count_watching();
         }
     }
 

@@ -60,38 +60,52 @@ fn a_scenario_with_sockets_of_its_own_gives_every_figure() {
     }
 }
 
+/// What a smoke run need not know: a short window may hold too few ticks to tell user from system time, and
+/// nobody may have come in it.
+const MAY_BE_UNKNOWN: [&str; 2] = ["cpu_user", "cpu_system"];
+
 /// Real sockets and real time, and a server in this very process; whether the figures are good does not
-/// matter on a busy machine, whether packets arrive and are what was sent does.
+/// matter on a busy machine, whether packets arrive and are what was sent does. Most of the time is waiting, so
+/// all are played at once.
 #[test]
 fn a_scenario_with_a_server_forwards_what_was_sent() {
+    let scenarios = ALL.iter().filter(|scenario| scenario.needs_server());
+    std::thread::scope(|scope| {
+        for scenario in scenarios {
+            scope.spawn(|| forwards_what_was_sent(scenario));
+        }
+    });
+}
+
+fn forwards_what_was_sent(scenario: &'static Scenario) {
+    let name = scenario.name;
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut config = controlplane::config::Config::defaults();
-    config.http_listen = "127.0.0.1:0".parse().unwrap();
-    config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
-    config.rtc_port = 0;
-    config.shards = Some(1);
-    let running = runtime.block_on(controlplane::start::start(config)).unwrap();
+    let running = runtime.block_on(controlplane::start::start(config())).unwrap();
     let base = format!("http://{}", running.http);
     let entrance =
         Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), false).unwrap();
     let mut server = Server::running(&Running { entrance, pid: Some(std::process::id()) });
     server.metrics = Some(format!("{base}/metrics").parse().unwrap());
-    for scenario in ALL.iter().filter(|scenario| scenario.needs_server()) {
-        for point in points(scenario) {
-            let played = play(scenario, &point, Some(&server));
-            assert!(played.figures["forwarded"] > 0.0, "{}", scenario.name);
-            assert_eq!(played.generator["damaged_packets"], 0.0, "{}", scenario.name);
-            assert!(played.verdict != Verdict::Over, "{:?}", played.reasons);
-            // A short window may hold too few ticks to tell user from system time.
-            let is_missing =
-                |name| !played.figures.contains_key(name) && !["cpu_user", "cpu_system"].contains(&name);
-            let missing: Vec<_> =
-                scenario.figures().map(|figure| figure.name).filter(|name| is_missing(name)).collect();
-            assert!(missing.is_empty(), "{}: no {missing:?}", scenario.name);
-            assert!(!played.curves["trains"].points.is_empty());
-        }
+    for point in points(scenario) {
+        let played = play(scenario, &point, Some(&server));
+        assert!(played.figures["forwarded"] > 0.0, "{name}");
+        assert_eq!(played.generator["damaged_packets"], 0.0, "{name}");
+        assert!(played.verdict != Verdict::Over, "{name}: {:?}", played.reasons);
+        let is_missing = |figure: &&str| !played.figures.contains_key(*figure) && !MAY_BE_UNKNOWN.contains(figure);
+        let missing: Vec<_> = scenario.figures().map(|figure| figure.name).filter(is_missing).collect();
+        assert!(missing.is_empty(), "{name}: no {missing:?}");
+        assert!(!played.curves["trains"].points.is_empty(), "{name}");
     }
     drop(runtime);
+}
+
+fn config() -> controlplane::config::Config {
+    let mut config = controlplane::config::Config::defaults();
+    config.http_listen = "127.0.0.1:0".parse().unwrap();
+    config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
+    config.rtc_port = 0;
+    config.shards = Some(1);
+    config
 }
 
 #[test]

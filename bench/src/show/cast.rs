@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::traffic::Recipe;
 
-/// Media flows for this long before it is measured.
+/// Media flows for this long before it is measured, or as long as it is measured if that is shorter.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// All who take part.
@@ -39,7 +39,7 @@ impl Cast {
     /// Several rooms that are all alike.
     pub(crate) fn of_rooms(rooms: u64, publishes: &[Recipe], viewers: u64, window: Duration) -> Self {
         let room = |number| Room { name: format!("bench-{number}"), publishes: publishes.to_vec(), viewers };
-        Self { rooms: (1..=rooms).map(room).collect(), warm_up: WARM_UP, window }
+        Self { rooms: (1..=rooms).map(room).collect(), warm_up: WARM_UP.min(window), window }
     }
 
     /// Whether anybody gets media.

@@ -7,9 +7,8 @@ use crate::failure::Failure;
 use crate::floor;
 use crate::report::document::Curve;
 use crate::scenario::{Bench, Better, Figure};
+use crate::traffic::PACKETS_PER_BURST;
 
-/// Packets in a burst of the load, and so in the trains of the floor that its cost is compared with.
-const FLOOR_TRAIN: u64 = 3;
 /// Subscribers of the floor that the cost is compared with.
 const FLOOR_SUBSCRIBERS: u64 = 50;
 /// Packets that the floor is measured with, per second of the window.
@@ -150,7 +149,7 @@ pub(crate) const fn figure(
 pub(crate) fn floor_ns(bench: &Bench, seconds: u64) -> Result<f64, Failure> {
     bench.step("floor");
     let packets = seconds.clamp(1, FLOOR_SECONDS_MAX) * FLOOR_PACKETS_PER_SECOND;
-    floor::on_loopback(FLOOR_SUBSCRIBERS, FLOOR_TRAIN, packets)
+    floor::on_loopback(FLOOR_SUBSCRIBERS, PACKETS_PER_BURST, packets)
 }
 
 /// Tells [`COST`], [`SERVICE`] and [`PICTURES`] and how the generator fared, and judges the round.

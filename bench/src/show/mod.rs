@@ -253,11 +253,6 @@ impl<'a> Show<'a> {
         });
     }
 
-    /// Says what is done now.
-    pub(crate) fn step(&self, what: &str) {
-        self.bench.step(what);
-    }
-
     /// Waits until all receive, sets the window, plays it, and reads the kernel's books at both its ends.
     fn watch(
         &mut self,

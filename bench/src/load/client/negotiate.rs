@@ -27,7 +27,7 @@ pub(super) struct Section {
 
 impl Section {
     /// A section that the server offered, from which we receive.
-    pub(super) fn theirs(mid: Mid, _: MediaKind) -> Self {
+    pub(super) fn theirs(mid: Mid) -> Self {
         Self { mid, codec: None, rids: Vec::new() }
     }
 }
@@ -87,7 +87,6 @@ pub(super) fn terms_of(rtc: &mut Rtc, sections: &[Section], own: Ssrc, repairs: 
                 rtx_ssrc: stream.rtx().map(|ssrc| Ssrc(*ssrc)),
                 mid: section.mid.to_string(),
                 rid: rid.map(str::to_owned),
-                clock_rate: chosen.clock_rate,
             });
         }
     }

@@ -139,7 +139,7 @@ impl Track {
 
     fn with_media(&self, planned: &Planned, record: &Record, send: impl FnOnce(&Media<'_>)) {
         let mut payload = [0; PAYLOAD_LEN_MAX];
-        let len = self.source.write(planned, record, &mut payload);
+        let len = self.source.write(planned, *record, &mut payload);
         send(&Media {
             index: FIRST_INDEX + planned.sequence,
             timestamp: planned.timestamp,

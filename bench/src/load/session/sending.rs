@@ -24,8 +24,6 @@ pub(crate) struct EncodingTerms {
     pub(crate) mid: String,
     /// Its own, if it is one of several (RFC 8852).
     pub(crate) rid: Option<String>,
-    /// Ticks of the RTP timestamp per second.
-    pub(crate) clock_rate: u32,
 }
 
 /// One packet before it is sealed.

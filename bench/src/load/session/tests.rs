@@ -24,7 +24,6 @@ fn pair(now: Instant) -> (Session, Session) {
             rtx_ssrc: Some(Ssrc(ssrc + 1)),
             mid: "0".to_owned(),
             rid: None,
-            clock_rate: FORMAT.clock_rate,
         };
         let terms = Terms {
             ssrc: Ssrc(ssrc),
