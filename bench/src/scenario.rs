@@ -163,6 +163,11 @@ impl Scenario {
         self.figures().find(|figure| figure.name == name)
     }
 
+    /// Whether any of its figures is a time that a step takes.
+    pub(crate) fn has_times(&self) -> bool {
+        self.figures().any(|figure| figure.unit == "ns")
+    }
+
     /// Whether it needs a server.
     pub(crate) fn needs_server(&self) -> bool {
         matches!(self.work, Work::Server { .. })

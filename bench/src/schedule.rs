@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::failure::Failure;
+use crate::floor;
 use crate::measure::machine::load_average;
 use crate::report::document::{Document, Round, Verdict};
 use crate::report::progress::Progress;
@@ -14,6 +15,8 @@ use crate::report::table;
 use crate::scenario::{Bench, Played, Point, Scenario, Size, Value, Work, name_of};
 use crate::targets::{Starter, Target};
 
+/// Packets that the floor is measured with where no scenario asks for it.
+const FLOOR_PACKETS: u64 = 50_000;
 /// What the target of a scenario without a server is called.
 const IN_PROCESS: &str = "in-process";
 
@@ -58,6 +61,12 @@ pub(crate) fn play(order: &Order, starter: &Starter) -> (Document, Result<(), Fa
     let points = order.scenario.points(order.size, &order.chosen);
     let parameters = values_of(&points);
     let mut document = Document::begin(order.scenario, order.size, order.rounds, parameters);
+    if !order.scenario.needs_server() && order.scenario.has_times() && order.size == Size::Full {
+        match floor::usual_ns(FLOOR_PACKETS) {
+            Ok(floor_ns) => document.floor_ns = Some(floor_ns),
+            Err(failure) => return (document, Err(failure)),
+        }
+    }
     let turns = turns(&points, order.rounds, order.targets.len().max(1));
     let mut player = Player::new(order, starter, turns.len());
     for turn in turns {

@@ -91,7 +91,8 @@ fn forwards_what_was_sent(scenario: &'static Scenario) {
         assert!(played.figures["forwarded"] > 0.0, "{name}");
         assert_eq!(played.generator["damaged_packets"], 0.0, "{name}");
         assert!(played.verdict != Verdict::Over, "{name}: {:?}", played.reasons);
-        let is_missing = |figure: &&str| !played.figures.contains_key(*figure) && !MAY_BE_UNKNOWN.contains(figure);
+        let is_missing =
+            |figure: &&str| !played.figures.contains_key(*figure) && !MAY_BE_UNKNOWN.contains(figure);
         let missing: Vec<_> = scenario.figures().map(|figure| figure.name).filter(is_missing).collect();
         assert!(missing.is_empty(), "{name}: no {missing:?}");
         assert!(!played.curves["trains"].points.is_empty(), "{name}");

@@ -7,10 +7,7 @@ use crate::failure::Failure;
 use crate::floor;
 use crate::report::document::Curve;
 use crate::scenario::{Bench, Better, Figure};
-use crate::traffic::PACKETS_PER_BURST;
 
-/// Subscribers of the floor that the cost is compared with.
-const FLOOR_SUBSCRIBERS: u64 = 50;
 /// Packets that the floor is measured with, per second of the window.
 const FLOOR_PACKETS_PER_SECOND: u64 = 5_000;
 /// Seconds for which the floor is measured at most.
@@ -149,7 +146,7 @@ pub(crate) const fn figure(
 pub(crate) fn floor_ns(bench: &Bench, seconds: u64) -> Result<f64, Failure> {
     bench.step("floor");
     let packets = seconds.clamp(1, FLOOR_SECONDS_MAX) * FLOOR_PACKETS_PER_SECOND;
-    floor::on_loopback(FLOOR_SUBSCRIBERS, PACKETS_PER_BURST, packets)
+    floor::usual_ns(packets)
 }
 
 /// Tells [`COST`], [`SERVICE`] and [`PICTURES`] and how the generator fared, and judges the round.

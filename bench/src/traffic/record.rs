@@ -129,10 +129,8 @@ pub(crate) fn read(payload: &[u8]) -> Option<Record> {
 
     let [sequence, source, encoding, leans_back, has_front] =
         unpack(words[0], [SEQUENCE_BITS, SOURCE_BITS, ENCODING_BITS, LEANS_BACK_BITS, 1]);
-    let [frame, frame_packets, filler_len, head_len, sent_high] = unpack(
-        words[1],
-        [FRAME_BITS, FRAME_PACKETS_BITS, FILLER_LEN_BITS, HEAD_LEN_BITS, SENT_HIGH_BITS],
-    );
+    let [frame, frame_packets, filler_len, head_len, sent_high] =
+        unpack(words[1], [FRAME_BITS, FRAME_PACKETS_BITS, FILLER_LEN_BITS, HEAD_LEN_BITS, SENT_HIGH_BITS]);
     let (rest, filler) = rest.split_at_checked(rest.len().checked_sub(filler_len as usize)?)?;
     let (front, head) = rest.split_at_checked(rest.len().checked_sub(head_len as usize)?)?;
     let front_lens = if has_front == 1 { 1..=FRONT_LEN_MAX } else { 0..=0 };
@@ -263,9 +261,19 @@ mod tests {
         let bare = Parts { front_len: 0, head_len: 1 };
         let payload = written(&RECORD, bare, 1 + RECORD_LEN);
         assert_eq!(read(&payload), Some(RECORD));
-        for record in
-            [RECORD, Record { source: 0, encoding: 0, sequence: 0, sent_ns: 0, late_ns: 0, frame: 0, frame_packets: 0, leans_back: 0 }]
-        {
+        for record in [
+            RECORD,
+            Record {
+                source: 0,
+                encoding: 0,
+                sequence: 0,
+                sent_ns: 0,
+                late_ns: 0,
+                frame: 0,
+                frame_packets: 0,
+                leans_back: 0,
+            },
+        ] {
             let payload = written(&record, bare, 1100);
             assert_eq!(read(&payload), Some(record));
             assert!(payload[1..].iter().all(|byte| *byte != 0));

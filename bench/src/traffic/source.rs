@@ -195,7 +195,9 @@ impl Source {
             frame: track.frame,
             frame_packets: match frame.kind {
                 Kind::Opus { .. } => 0,
-                Kind::Vp8 { .. } | Kind::H264 => u8::try_from(frame.before + frame.packets).unwrap_or(u8::MAX),
+                Kind::Vp8 { .. } | Kind::H264 => {
+                    u8::try_from(frame.before + frame.packets).unwrap_or(u8::MAX)
+                }
             },
             leans_back: frame.leans_back,
             payload_len: payload_len as u16,

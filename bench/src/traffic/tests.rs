@@ -21,7 +21,16 @@ fn until(source: &mut Source, end: Duration) -> Vec<Planned> {
 
 fn record(planned: &Planned) -> Record {
     let Planned { encoding, sequence, frame, .. } = *planned;
-    Record { source: 7, encoding, sequence, sent_ns: 1 << 60, late_ns: 1000, frame, frame_packets: 9, leans_back: 1 }
+    Record {
+        source: 7,
+        encoding,
+        sequence,
+        sent_ns: 1 << 60,
+        late_ns: 1000,
+        frame,
+        frame_packets: 9,
+        leans_back: 1,
+    }
 }
 
 fn written(source: &Source, planned: &Planned) -> Vec<u8> {
