@@ -25,7 +25,7 @@ use dataplane::wire::rtp::{self, RtpHeader};
 
 use crate::failure::{Failure, OrFail};
 use crate::load::socket::{self, Receiver};
-use crate::traffic::payload::PAYLOAD_LEN;
+use crate::traffic::PAYLOAD_LEN_MAX;
 
 /// The profile that browsers choose.
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
@@ -151,7 +151,7 @@ impl Floor {
             sinks: ends.sinks,
             receiver: Receiver::new(),
             index: 1,
-            payload: (0..PAYLOAD_LEN).map(|at| at as u8).collect(),
+            payload: (0..PAYLOAD_LEN_MAX).map(|at| at as u8).collect(),
             slab: vec![0; SLAB_BYTES],
             clock: ThreadCpuClock::of_current_thread().or_fail("the CPU clock of a thread", "")?,
         })

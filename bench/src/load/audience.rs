@@ -12,7 +12,7 @@ use super::session::Told;
 use super::socket::{Poller, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
-use crate::traffic::payload::PayloadShape;
+use crate::traffic;
 
 /// Time between two looks at the sockets. The kernel stamps what comes, so a look late costs no
 /// precision; and a thread that sleeps on a timer need not be woken by the server's system calls, whose
@@ -30,7 +30,6 @@ pub(crate) struct Audience {
     deadlines: Vec<Instant>,
     poller: Poller,
     receiver: Receiver,
-    shape: PayloadShape,
     heard: Heard,
 }
 
@@ -67,7 +66,6 @@ impl Audience {
             deadlines: Vec::new(),
             poller: Poller::new().or_fail("epoll", "")?,
             receiver: Receiver::new(),
-            shape: PayloadShape::new(),
             heard: Heard {
                 latency_ns: histogram(),
                 latency_from_plan_ns: histogram(),
@@ -127,11 +125,11 @@ impl Audience {
     /// Receives what waits, and does what is due.
     fn attend(&mut self, stage: &Stage) -> Result<(), Failure> {
         let now = Instant::now();
-        let Self { members, deadlines, poller, receiver, shape, heard } = self;
+        let Self { members, deadlines, poller, receiver, heard } = self;
         for number in poller.ready().or_fail("epoll", "")? {
             let Member { client, seen, drops, .. } = &mut members[number];
             let told = client.receive(receiver, now, &mut |told| match told {
-                Told::Payload { bytes, received_ns } => heard.take(shape, bytes, received_ns, seen, stage),
+                Told::Payload { bytes, received_ns } => heard.take(bytes, received_ns, seen, stage),
                 Told::Refused => heard.damaged += 1,
                 Told::KeyframeWanted | Told::PacketsWanted(_) => {}
             })?;
@@ -181,15 +179,8 @@ impl Audience {
 }
 
 impl Heard {
-    fn take(
-        &mut self,
-        shape: &PayloadShape,
-        payload: &[u8],
-        received_ns: u64,
-        seen: &mut Seen,
-        stage: &Stage,
-    ) {
-        let Some(record) = shape.read(payload) else {
+    fn take(&mut self, payload: &[u8], received_ns: u64, seen: &mut Seen, stage: &Stage) {
+        let Some(record) = traffic::read(payload) else {
             self.damaged += 1;
             return;
         };

@@ -7,8 +7,7 @@ use super::session::Told;
 use super::socket::{self, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
-use crate::traffic::payload::{PAYLOAD_LEN, PayloadShape, Record};
-use crate::traffic::plan::Planned;
+use crate::traffic::{PAYLOAD_LEN_MAX, Planned, Recipe, Record, Source};
 
 /// A packet that leaves later than this after its plan is late.
 const LATE_NS: u64 = 2_000_000;
@@ -67,32 +66,29 @@ pub(crate) fn connect(client: &mut Client) -> Result<(), Failure> {
 /// Sends until the stage ends.
 pub(crate) fn publish(mut client: Client, stage: &Stage) -> Result<Sent, Failure> {
     socket::make_sleeps_exact();
-    let shape = PayloadShape::new();
+    let mut source = Source::new(&Recipe::steady(), 0);
     let mut receiver = Receiver::new();
-    let mut payload = [0; PAYLOAD_LEN];
+    let mut payload = [0; PAYLOAD_LEN_MAX];
     let mut sent = Sent::default();
-    let mut keyframe_of = None;
-    let mut is_keyframe_wanted = true;
     let (start, start_ns) = (Instant::now(), wall_ns());
 
-    for sequence in 0.. {
-        let planned = Planned::of(sequence);
-        let wishes = attend(&mut client, &mut receiver, start + planned.at)?;
+    loop {
+        let wishes = attend(&mut client, &mut receiver, start + source.next_at())?;
         sent.keyframe_requests += wishes.keyframes;
         sent.packet_requests += wishes.packets;
-        is_keyframe_wanted |= wishes.keyframes > 0;
+        if wishes.keyframes > 0 {
+            source.want_keyframe(0);
+        }
         if stage.is_over() {
             break;
         }
-        if planned.is_first && is_keyframe_wanted {
-            keyframe_of = Some(planned.frame);
-            is_keyframe_wanted = false;
-        }
+        let planned = source.next();
+        let Planned { sequence, frame, encoding, .. } = planned;
         let sent_ns = wall_ns();
         let late_ns = sent_ns.saturating_sub(start_ns + planned.at.as_nanos() as u64);
-        let record = Record { sequence, sent_ns, late_ns };
-        shape.write(&mut payload, planned, keyframe_of == Some(planned.frame), record);
-        client.send(FIRST_INDEX + sequence, planned.timestamp(), planned.is_last, &payload);
+        let record = Record { source: 0, encoding, sequence, sent_ns, late_ns, frame };
+        let len = source.write(&planned, record, &mut payload);
+        client.send(FIRST_INDEX + sequence, planned.timestamp, planned.is_marked, &payload[..len]);
         sent.late += u64::from(late_ns > LATE_NS && stage.is_measured(sent_ns));
         sent.sent_ns.push(sent_ns);
     }

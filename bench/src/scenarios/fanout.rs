@@ -12,7 +12,7 @@ use crate::floor;
 use crate::report::document::Curve;
 use crate::scenario::{Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work};
 use crate::targets::Server;
-use crate::traffic::plan::PACKETS_PER_BURST;
+use crate::traffic::PACKETS_PER_BURST;
 use run::Run;
 
 pub(crate) const SCENARIO: Scenario = Scenario {

@@ -9,6 +9,7 @@ mod limit;
 mod mailbox;
 mod rewrite;
 mod srtp;
+mod traffic;
 mod wakes;
 
 #[cfg(test)]
@@ -27,4 +28,5 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rewrite::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
+    &traffic::SCENARIO,
 ];

@@ -15,7 +15,7 @@ use crate::measure::process::{CpuSpent, CpuTime, Footprint};
 use crate::measure::trains::Trains;
 use crate::scenario::Bench;
 use crate::targets::Server;
-use crate::traffic::plan::{FRAMES_PER_SECOND, PACKETS_PER_FRAME};
+use crate::traffic::{FRAMES_PER_SECOND, PACKETS_PER_FRAME};
 
 /// The room that is measured.
 const ROOM: &str = "bench";
