@@ -19,6 +19,7 @@ mod rewrite;
 mod rooms;
 mod shards;
 mod srtp;
+mod traffic;
 mod wakes;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rewrite::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
+    &traffic::SCENARIO,
 ];

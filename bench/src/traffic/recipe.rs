@@ -13,7 +13,9 @@ pub(crate) const FRAMES_PER_SECOND: u64 = 30;
 pub(crate) const PACKETS_PER_FRAME: u64 = 8;
 /// Packets sent back to back, as the pacer of a browser does.
 pub(crate) const PACKETS_PER_BURST: u64 = 3;
-/// What the recipes of pictures are called. That of sound is `opus`.
+/// What every recipe is called.
+pub(crate) const NAMES: &[&str] = &["steady", "bursts", "camera", "camera_t3", "simulcast", "h264", "opus"];
+/// What the recipes of pictures are called.
 pub(crate) const VIDEO_RECIPES: &[&str] = &["steady", "bursts", "camera", "camera_t3", "simulcast", "h264"];
 
 /// Packets of Opus: 20 ms each, as browsers send them.
@@ -138,7 +140,7 @@ impl Recipe {
         Self { codec: Codec::Opus, encodings: vec![only], is_paced: false }
     }
 
-    /// The recipe of that name, one of [`VIDEO_RECIPES`] or `opus`.
+    /// The recipe of that name, one of [`NAMES`].
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "steady" => Self::steady(),

@@ -11,7 +11,7 @@ use super::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn recipes() -> impl Iterator<Item = (&'static str, Recipe)> {
-    VIDEO_RECIPES.iter().chain(&["opus"]).map(|name| (*name, Recipe::named(name).unwrap()))
+    NAMES.iter().map(|name| (*name, Recipe::named(name).unwrap()))
 }
 
 /// The packets of `source` until `end`.
