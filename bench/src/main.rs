@@ -11,6 +11,7 @@ mod copier;
 mod failure;
 mod find;
 mod floor;
+mod impair;
 mod link;
 mod load;
 mod measure;
