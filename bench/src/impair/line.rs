@@ -171,7 +171,9 @@ impl<T> Line<T> {
     /// When to look at the line next; `None` if it is empty.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let leaves_at = self.under_way.peek().map(|Reverse(first)| first.leaves_at);
-        self.first_passes_at.into_iter().chain(leaves_at).min()
+        // Who is in the queue cannot leave earlier.
+        let passes_at = self.first_passes_at.map(|passes_at| passes_at + self.impairment.delay);
+        passes_at.into_iter().chain(leaves_at).min()
     }
 
     /// The next packet that leaves by `now`, and when it was to.

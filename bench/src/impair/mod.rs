@@ -8,6 +8,27 @@
 //! was opened by. So nothing of this is seen outside, and nothing remains when the process ends, however it
 //! ends.
 
-pub(crate) mod chance;
-pub(crate) mod line;
-pub(crate) mod spec;
+mod carrier;
+mod chance;
+mod figures;
+mod line;
+mod space;
+mod spec;
+pub(crate) mod system;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use figures::Figures;
+pub(crate) use spec::Impairment;
+pub(crate) use world::{Group, World};
+
+/// Both directions of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Impairments {
+    /// From the clients to the server.
+    pub(crate) up: Impairment,
+    /// From the server to the clients.
+    pub(crate) down: Impairment,
+}
