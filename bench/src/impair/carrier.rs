@@ -65,7 +65,8 @@ impl Carrier {
             Way { from: again(&client)?, to: again(&server)?, line: Line::new(links.up, seed) },
             Way { from: server, to: client, line: Line::new(links.down, !seed) },
         ];
-        let wake = Arc::new(EventFd::new().or_fail("an eventfd", "raise the limit of open files (ulimit -n)")?);
+        let wake =
+            Arc::new(EventFd::new().or_fail("an eventfd", "raise the limit of open files (ulimit -n)")?);
         let told = Arc::new(Mutex::new(Figures::default()));
         let (orders, obeyed) = mpsc::channel();
         let (is_known, known) = mpsc::channel();
@@ -86,7 +87,15 @@ impl Carrier {
         let thread = thread::Builder::new().name("link".to_owned()).spawn(run).or_fail("a thread", "")?;
         let known = known.recv().or_fail("the thread of a link", "")?;
         let (schedule, clock) = known.or_fail("the clocks of a thread", "")?;
-        Ok(Self { orders: Some(orders), wake, told, clock, schedule, began: Instant::now(), thread: Some(thread) })
+        Ok(Self {
+            orders: Some(orders),
+            wake,
+            told,
+            clock,
+            schedule,
+            began: Instant::now(),
+            thread: Some(thread),
+        })
     }
 
     /// From now on the link is another.

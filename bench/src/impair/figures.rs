@@ -79,7 +79,8 @@ impl Figures {
             ));
         }
         if overrun > 0 {
-            problems.push(format!("{overrun} packets were dropped because the link did not take them in time"));
+            problems
+                .push(format!("{overrun} packets were dropped because the link did not take them in time"));
         }
         let line_full = self.up.line_full + self.down.line_full;
         if line_full > 0 {

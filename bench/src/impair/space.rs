@@ -10,7 +10,8 @@ use super::system;
 use crate::failure::{Failure, OrFail};
 
 /// What a network of one's own needs.
-pub(super) const REMEDY: &str = "run the bench as root, or as the root of a user namespace: unshare -r COMMAND";
+pub(super) const REMEDY: &str =
+    "run the bench as root, or as the root of a user namespace: unshare -r COMMAND";
 
 /// An isolated network with its own interfaces, addresses and ports.
 #[derive(Debug)]

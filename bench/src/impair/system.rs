@@ -58,10 +58,7 @@ pub(crate) fn open_tun(name: &str) -> io::Result<File> {
 
 /// Waits until one of `files` can be read or the time is over, and says which can. An interruption is the
 /// end of the wait.
-pub(crate) fn wait<const N: usize>(
-    files: [RawFd; N],
-    timeout: Option<Duration>,
-) -> io::Result<[bool; N]> {
+pub(crate) fn wait<const N: usize>(files: [RawFd; N], timeout: Option<Duration>) -> io::Result<[bool; N]> {
     let mut polled = files.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     let timeout = timeout.map(|timeout| libc::timespec {
         tv_sec: timeout.as_secs() as libc::time_t,
@@ -69,8 +66,7 @@ pub(crate) fn wait<const N: usize>(
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| &raw const *timeout);
     // SAFETY: `polled` has N entries, and the time is null or a timespec; all live over the call.
-    let result =
-        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, std::ptr::null()) };
+    let result = unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, std::ptr::null()) };
     match check(result) {
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
         Err(_) => Ok([false; N]),

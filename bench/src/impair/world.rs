@@ -143,12 +143,7 @@ impl Group {
 
 impl Side {
     /// Lays a device into a network, whose kernel then sends over it what goes to `peer`.
-    fn lay(
-        space: Arc<Space>,
-        device: &str,
-        own: Ipv4Addr,
-        peer: Ipv4Addr,
-    ) -> Result<(Self, File), Failure> {
+    fn lay(space: Arc<Space>, device: &str, own: Ipv4Addr, peer: Ipv4Addr) -> Result<(Self, File), Failure> {
         let (tun, devices) = space.enter(|| {
             let tun = open_tun(device)?;
             ip(&format!(
@@ -177,14 +172,19 @@ fn open_tun(name: &str) -> Result<File, Failure> {
     let missing = "/dev/net/tun is needed: modprobe tun, or start the container with --device /dev/net/tun \
                    --cap-add NET_ADMIN --cap-add SYS_ADMIN";
     system::open_tun(name).map_err(|error| {
-        let remedy = if error.kind() == std::io::ErrorKind::NotFound { missing.to_owned() } else { format!("{REMEDY}; {missing}") };
+        let remedy = if error.kind() == std::io::ErrorKind::NotFound {
+            missing.to_owned()
+        } else {
+            format!("{REMEDY}; {missing}")
+        };
         Failure::new(format!("a TUN device: {error}"), remedy)
     })
 }
 
 /// The dropped packets of what a device was to send: the fourth number of the second half of its line.
 fn dropped(text: &str, device: &str) -> Option<u64> {
-    let of_device = |line: &&str| line.trim_start().strip_prefix(device).is_some_and(|rest| rest.starts_with(':'));
+    let of_device =
+        |line: &&str| line.trim_start().strip_prefix(device).is_some_and(|rest| rest.starts_with(':'));
     let line = text.lines().find(of_device)?;
     line.split_once(':')?.1.split_ascii_whitespace().nth(11)?.parse().ok()
 }
@@ -199,6 +199,9 @@ mod tests {
                     |bytes packets errs drop fifo colls carrier compressed\n\
                     \x20   lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n\
                     group12: 0 0 0 0 0 0 0 0 0 0 0 99 0 0 0 0\n group1: 0 0 0 1 0 0 0 0 5 6 0 7 0 0 0 0\n";
-        assert_eq!([dropped(text, "group1"), dropped(text, "lo"), dropped(text, "link")], [Some(7), Some(12), None]);
+        assert_eq!(
+            [dropped(text, "group1"), dropped(text, "lo"), dropped(text, "link")],
+            [Some(7), Some(12), None]
+        );
     }
 }
