@@ -3,7 +3,7 @@
 //! A scenario answers one question and is one file in `scenarios/`; `scenario` says what it declares and what
 //! it is handed, `schedule` plays it, `find` searches with it. `load/` makes the traffic, `targets/` starts
 //! and ends the servers, `measure/` reads what the kernel knows about them, `floor` and `link` tell what the
-//! machine can do at all, and `report/` says it to a person and to a machine. What a figure means stands in
+//! machine can do at all, `impair/` makes bad links, and `report/` says it to a person and to a machine. What a figure means stands in
 //! docs/BENCHMARKING.md.
 
 mod cli;
@@ -40,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match start(Arguments::parse().action) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
@@ -48,8 +48,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(action: Action) -> Result<(), Failure> {
+fn start(action: Action) -> Result<ExitCode, Failure> {
     match action {
+        Action::Link(request) => return impair::command::run(&request).map(ExitCode::from),
         Action::List { scenario } => {
             print!("{}", cli::list(scenario.as_deref())?);
             Ok(())
@@ -66,6 +67,7 @@ fn start(action: Action) -> Result<(), Failure> {
             page::write(&documents?, &out, svg.as_deref())
         }
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 fn run(chosen: Chosen, wishes: Wishes) -> Result<(), Failure> {

@@ -59,7 +59,13 @@ struct Loop {
 
 impl Carrier {
     /// Starts the thread between the devices of the client and of the server.
-    pub(super) fn start(client: File, server: File, links: Impairments, seed: u64) -> Result<Self, Failure> {
+    pub(super) fn start(
+        name: &str,
+        client: File,
+        server: File,
+        links: Impairments,
+        seed: u64,
+    ) -> Result<Self, Failure> {
         let again = |file: &File| file.try_clone().or_fail("a TUN device", "");
         let ways = [
             Way { from: again(&client)?, to: again(&server)?, line: Line::new(links.up, seed) },
@@ -84,7 +90,8 @@ impl Carrier {
             let _ = is_known.send(schedule.and_then(|file| Ok((file, ThreadCpuClock::of_current_thread()?))));
             carrying.run();
         };
-        let thread = thread::Builder::new().name("link".to_owned()).spawn(run).or_fail("a thread", "")?;
+        let thread =
+            thread::Builder::new().name(format!("link {name}")).spawn(run).or_fail("a thread", "")?;
         let known = known.recv().or_fail("the thread of a link", "")?;
         let (schedule, clock) = known.or_fail("the clocks of a thread", "")?;
         Ok(Self {

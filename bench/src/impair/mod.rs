@@ -10,8 +10,11 @@
 
 mod carrier;
 mod chance;
+pub(crate) mod command;
 mod figures;
 mod line;
+mod request;
+mod show;
 mod space;
 mod spec;
 pub(crate) mod system;
@@ -20,7 +23,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use figures::Figures;
+pub(crate) use request::LinkRequest;
 pub(crate) use spec::Impairment;
 pub(crate) use world::{Group, World};
 

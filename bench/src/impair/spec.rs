@@ -220,19 +220,24 @@ fn burst(value: &str) -> Result<f64, String> {
 }
 
 fn time(value: &str) -> Result<Duration, String> {
+    let time = duration(value)?;
+    if time > TIME_MAX {
+        return Err(format!("that is more than {TIME_MAX:?}; take less"));
+    }
+    Ok(time)
+}
+
+/// `50ms`: a time of any length.
+pub(super) fn duration(value: &str) -> Result<Duration, String> {
     let (number, unit) = quantity(value, "50ms")?;
-    let seconds = match unit {
-        "us" => number / 1e6,
-        "ms" => number / 1e3,
-        "s" => number,
+    let nanos = match unit {
+        "us" => number * 1e3,
+        "ms" => number * 1e6,
+        "s" => number * 1e9,
         "" if number == 0.0 => 0.0,
         _ => return Err(wrong_unit(unit, "us, ms, s")),
     };
-    if seconds > TIME_MAX.as_secs_f64() {
-        return Err(format!("that is more than {TIME_MAX:?}; take less"));
-    }
-    // Through whole nanoseconds, so that 50ms is 50ms.
-    Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
+    Ok(Duration::from_nanos(nanos.round() as u64))
 }
 
 fn rate(value: &str) -> Result<u64, String> {

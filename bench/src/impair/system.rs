@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Timers of a thread may be this late, ns; the kernel's usual value is 50 us.
@@ -91,18 +92,31 @@ pub(crate) fn die_with_thread(command: &mut Command) {
     }
 }
 
+/// Asks a child to end, or makes it end.
+pub(crate) fn signal(child: &Child, signal: libc::c_int) {
+    // SAFETY: numbers only. The child has not been waited for, so its id is its own.
+    unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+}
+
 /// Sends a signal to the process group that `child` leads.
 pub(crate) fn signal_group(child: &Child, signal: libc::c_int) {
     // SAFETY: numbers only. The group was made by us, for this child, and bears its id.
     unsafe { libc::kill(-(child.id() as libc::pid_t), signal) };
 }
 
-/// Leaves Ctrl-C to the programs that were started, which get it from the terminal too. They start with
-/// its usual meaning.
-pub(crate) fn outlive_interrupts() {
-    extern "C" fn ignore(_signal: libc::c_int) {}
+/// How often this process was asked to end, by Ctrl-C or SIGTERM, since [`count_interrupts`].
+pub(crate) static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+
+/// Counts instead of ending at once. What is started from now on has signals of their usual meaning.
+pub(crate) fn count_interrupts() {
+    extern "C" fn count(_signal: libc::c_int) {
+        INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+    }
     // A handler is not inherited over exec, unlike SIG_IGN.
-    let handler = ignore as extern "C" fn(libc::c_int);
-    // SAFETY: the handler does nothing, so it may run at any time.
-    unsafe { libc::signal(libc::SIGINT, handler as libc::sighandler_t) };
+    let handler = count as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler only adds to an atomic number, so it may run at any time.
+    unsafe {
+        libc::signal(libc::SIGINT, handler);
+        libc::signal(libc::SIGTERM, handler);
+    }
 }

@@ -45,7 +45,6 @@ pub(crate) struct World {
 /// Clients behind one link. They share it: its rate is for all of them together.
 #[derive(Debug)]
 pub(crate) struct Group {
-    name: String,
     address: Ipv4Addr,
     carrier: Carrier,
     client: Side,
@@ -88,7 +87,7 @@ impl World {
         self.space.enter(work)
     }
 
-    /// Makes a group of clients with a link to the servers. Equal seeds lose equal packets of equal traffic.
+    /// Makes a group of clients with a link to the servers, whose thread is called `name`. Equal seeds lose equal packets of equal traffic.
     pub(crate) fn group(&self, name: &str, links: Impairments, seed: u64) -> Result<Group, Failure> {
         let number = self.groups.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if number > GROUPS_MAX {
@@ -96,22 +95,18 @@ impl World {
             return Err(Failure::new(format!("a world has at most {GROUPS_MAX} groups"), remedy));
         }
         let address = Ipv4Addr::from(u32::from(CLIENTS) + u32::from(number));
-        let (client, client_tun) = Side::lay(Arc::new(Space::make()?), CLIENT_DEVICE, address, SERVER)?;
+        let (client, client_tun) =
+            Side::lay(Arc::new(Space::make()?), CLIENT_DEVICE, address, self.address())?;
         // A browser looks for the way into the world to learn its own address.
         client.space.enter(|| ip(&format!("route add default dev {CLIENT_DEVICE}\n")))??;
         let device = format!("group{number}");
-        let (server, server_tun) = Side::lay(self.space.clone(), &device, SERVER, address)?;
-        let carrier = Carrier::start(client_tun, server_tun, links, seed)?;
-        Ok(Group { name: name.to_owned(), address, carrier, client, server })
+        let (server, server_tun) = Side::lay(self.space.clone(), &device, self.address(), address)?;
+        let carrier = Carrier::start(name, client_tun, server_tun, links, seed)?;
+        Ok(Group { address, carrier, client, server })
     }
 }
 
 impl Group {
-    /// What it is called.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The clients' address.
     pub(crate) fn address(&self) -> Ipv4Addr {
         self.address
