@@ -2,12 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - What was started ends with the bench, however that ends: a guard kills the process groups of the servers'
-//!   side when the bench is gone, and the kernel kills COMMAND.
+//! - Whatever runs on either side of the link ends with the bench, however that ends.
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::figures::Figures;
+use super::guard::Guard;
 use super::request::{LinkRequest, Step};
 use super::system::{self, INTERRUPTS};
 use super::{Group, World, show};
@@ -34,15 +33,13 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Processes on the servers' side, and who ends them if the bench cannot.
+/// Processes on the servers' side.
 #[derive(Default)]
 struct Servers(Vec<Server>);
 
 /// A process that leads a process group.
 struct Server {
     child: Child,
-    /// Without one, less is certain, and nothing else is worse.
-    guard: io::Result<Child>,
     has_ended: bool,
 }
 
@@ -63,6 +60,7 @@ pub(crate) fn run(request: &LinkRequest) -> Result<u8, Failure> {
     let group = world.group("command", request.links(), request.seed)?;
     system::count_interrupts();
 
+    let guard = Guard::over(vec![world.space(), group.space()]);
     let mut servers = Servers::default();
     servers.start(&world, &group, server_command(request, &group, sluice.as_ref()))?;
     servers.wait_until_listening(&world)?;
@@ -71,6 +69,7 @@ pub(crate) fn run(request: &LinkRequest) -> Result<u8, Failure> {
     }
     let status = carry(request, &group, &steps, &mut servers)?;
     drop(servers);
+    drop(guard);
     eprint!("{}", show::summary(&group.figures()));
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
@@ -145,9 +144,9 @@ impl Interrupts {
         }
         let first_at = *self.first_at.get_or_insert(now);
         if count > 1 {
-            system::signal(child, libc::SIGKILL);
+            system::signal(child.id(), libc::SIGKILL);
         } else if !self.is_told && now > first_at + INTERRUPT_GRACE {
-            system::signal(child, libc::SIGTERM);
+            system::signal(child.id(), libc::SIGTERM);
             self.is_told = true;
         }
     }
@@ -163,8 +162,7 @@ impl Servers {
         let program = command.get_program().display().to_string();
         let started = world.enter(|| command.spawn())?;
         let child = started.or_fail(format!("{program} could not be started"), "look whether it is there")?;
-        let guard = guard_of(&child);
-        self.0.push(Server { child, guard, has_ended: false });
+        self.0.push(Server { child, has_ended: false });
         Ok(())
     }
 
@@ -215,19 +213,7 @@ impl Drop for Server {
             }
             thread::sleep(LOOK_INTERVAL);
         }
-        // What it started and left behind.
-        system::signal_group(&self.child, libc::SIGKILL);
-        if let Ok(guard) = &mut self.guard {
-            let _ = guard.kill();
-            let _ = guard.wait();
-        }
     }
-}
-
-/// Kills the group of `child` when the bench has gone without doing it: its standard input ends then.
-fn guard_of(child: &Child) -> io::Result<Child> {
-    let script = format!("read gone; kill -KILL -- -{}", child.id());
-    Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).process_group(0).spawn()
 }
 
 fn server_command(request: &LinkRequest, group: &Group, sluice: Option<&Sluice>) -> Command {

@@ -12,6 +12,7 @@ mod carrier;
 mod chance;
 pub(crate) mod command;
 mod figures;
+mod guard;
 mod line;
 mod request;
 mod show;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -11,11 +11,14 @@ use crate::failure::{Failure, OrFail};
 
 /// What a network of one's own needs.
 pub(super) const REMEDY: &str =
-    "run the bench as root, or as the root of a user namespace: unshare -r COMMAND";
+    "run the bench as root, or as the root of a user namespace: unshare -rn COMMAND";
 
 /// An isolated network with its own interfaces, addresses and ports.
 #[derive(Debug)]
-pub(crate) struct Space(File);
+pub(crate) struct Space {
+    network: File,
+    name: String,
+}
 
 /// Brings a thread home, however its work ends.
 struct Visit {
@@ -26,9 +29,13 @@ impl Space {
     /// Makes one that has loopback and nothing else.
     pub(crate) fn make() -> Result<Self, Failure> {
         // On a thread of its own, because there may be no way back for who lacks permission.
-        let made = thread::spawn(|| system::leave_network().and_then(|()| system::current_network()));
+        let made = thread::spawn(|| {
+            system::leave_network()?;
+            let name = fs::read_link("/proc/thread-self/ns/net")?;
+            Ok::<_, io::Error>(Self { network: system::current_network()?, name: name.display().to_string() })
+        });
         let made = made.join().map_err(|_| Failure::new("a thread panicked", "report it"))?;
-        let space = Self(made.or_fail("a network namespace", REMEDY)?);
+        let space = made.or_fail("a network namespace", REMEDY)?;
         space.enter(|| {
             // Packets of IPv6 that nobody has sent would use up the link.
             let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
@@ -37,11 +44,18 @@ impl Space {
         Ok(space)
     }
 
+    /// What `/proc/PID/ns/net` of its processes points at.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Calls `work` with the calling thread in this network. Sockets that it opens, and processes and threads
     /// that it starts, stay here.
     pub(crate) fn enter<T>(&self, work: impl FnOnce() -> T) -> Result<T, Failure> {
         let home = system::current_network().or_fail("/proc/thread-self/ns/net", "mount /proc")?;
-        system::enter_network(&self.0).or_fail("entering a network namespace", REMEDY)?;
+        // Who may go where he is may also come back.
+        system::enter_network(&home).or_fail("coming back from a network namespace", REMEDY)?;
+        system::enter_network(&self.network).or_fail("entering a network namespace", REMEDY)?;
         let _visit = Visit { home };
         Ok(work())
     }

@@ -92,13 +92,13 @@ pub(crate) fn die_with_thread(command: &mut Command) {
     }
 }
 
-/// Asks a child to end, or makes it end.
-pub(crate) fn signal(child: &Child, signal: libc::c_int) {
-    // SAFETY: numbers only. The child has not been waited for, so its id is its own.
-    unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+/// Asks a process to end, or makes it end. It must be one that was started by the bench.
+pub(crate) fn signal(id: u32, signal: libc::c_int) {
+    // SAFETY: numbers only.
+    unsafe { libc::kill(id as libc::pid_t, signal) };
 }
 
-/// Sends a signal to the process group that `child` leads.
+/// The same for the process group that `child` leads.
 pub(crate) fn signal_group(child: &Child, signal: libc::c_int) {
     // SAFETY: numbers only. The group was made by us, for this child, and bears its id.
     unsafe { libc::kill(-(child.id() as libc::pid_t), signal) };

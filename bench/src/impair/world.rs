@@ -81,6 +81,11 @@ impl World {
         SERVER
     }
 
+    /// The servers' network.
+    pub(super) fn space(&self) -> &Space {
+        &self.space
+    }
+
     /// Calls `work` with the calling thread on the servers' side. Sockets that it opens, and processes and
     /// threads that it starts, stay there.
     pub(crate) fn enter<T>(&self, work: impl FnOnce() -> T) -> Result<T, Failure> {
@@ -115,6 +120,11 @@ impl Group {
     /// The servers' address: that of the world.
     pub(crate) fn server_address(&self) -> Ipv4Addr {
         SERVER
+    }
+
+    /// The clients' network.
+    pub(super) fn space(&self) -> &Space {
+        &self.client.space
     }
 
     /// Calls `work` with the calling thread among the clients. Sockets that it opens, and processes and
