@@ -20,13 +20,13 @@ use dataplane::udp::system::{EventFd, ThreadCpuClock};
 use super::Impairments;
 use super::figures::{Figures, Health, LATE};
 use super::line::Line;
-use super::system;
+use super::system::{self, TUN_HEADER_LEN};
 use crate::failure::{Failure, OrFail};
 
 /// Packets that one turn takes from a device, and that it gives to one.
 const PACKETS_PER_TURN: usize = 64;
-/// The largest IP packet.
-const PACKET_BYTES_MAX: usize = 65_536;
+/// The largest IP packet, with what stands before it.
+const PACKET_BYTES_MAX: usize = TUN_HEADER_LEN + 65_536;
 
 /// A running link. It ends with this.
 #[derive(Debug)]
@@ -191,13 +191,13 @@ impl Way {
         for _ in 0..PACKETS_PER_TURN {
             // There is nothing to read, or the device is down and will be gone soon.
             let Ok(len) = self.from.read(buffer) else { return };
-            let packet = &buffer[..len];
-            if packet.first().is_none_or(|byte| byte >> 4 != 4) {
+            let Some(ip) = buffer[..len].get(TUN_HEADER_LEN..) else { return };
+            if ip.first().is_none_or(|byte| byte >> 4 != 4) {
                 health.foreign += 1;
                 continue;
             }
             // The line counts why it does not take one.
-            let _ = self.line.accept(now, len, packet.into());
+            let _ = self.line.accept(now, ip.len(), buffer[..len].into());
         }
     }
 
