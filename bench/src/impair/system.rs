@@ -15,8 +15,6 @@ use std::time::Duration;
 
 /// Timers of a thread may be this late, ns; the kernel's usual value is 50 us.
 const TIMER_SLACK_NS: libc::c_ulong = 1;
-/// The most important of the threads that are not of real time.
-const NICE: libc::c_int = -20;
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -86,12 +84,17 @@ pub(crate) fn wait<const N: usize>(files: [RawFd; N], timeout: Option<Duration>)
     }
 }
 
-/// Lets the calling thread be woken as exactly as the kernel can, and before others if that is permitted.
+/// Lets the calling thread be woken as exactly as the kernel can, and before all others if that is permitted:
+/// a link is a part of the world, not of the load.
 pub(crate) fn be_punctual() {
-    // SAFETY: both take numbers, and change the calling thread only. Without permission they change nothing.
+    // Not for what it starts; the kernel leaves some time to others whatever happens.
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the priority lives over the call, all else is numbers, and only the calling thread changes.
+    // Without permission nothing does.
     unsafe {
         libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-        libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICE);
+        libc::sched_setscheduler(0, policy, &raw const priority);
     }
 }
 
