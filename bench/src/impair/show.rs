@@ -39,6 +39,7 @@ pub(super) fn summary(figures: &Figures) -> String {
     text += &format!("  {:<24} {up:>12.3} {down:>12.3}\n", "Mbit/s that passed");
     let health = &figures.health;
     text += &format!("  latest packet {:.1?} late, {} beyond 1 ms", health.latest, health.late);
+    text += &format!("; waited {:.1?} for a CPU", health.waited);
     if let Some(cpu) = figures.cpu_per_packet() {
         text += &format!("; {cpu:.1?} of CPU for a packet");
     }

@@ -106,7 +106,8 @@ pub(crate) fn die_with_thread(command: &mut Command) {
     }
 }
 
-/// Asks a process to end, or makes it end. It must be one that was started by the bench.
+/// Asks a process to end, or makes it end. It must be one that the bench has started, or that is in a
+/// network of its own.
 pub(crate) fn signal(id: u32, signal: libc::c_int) {
     // SAFETY: numbers only.
     unsafe { libc::kill(id as libc::pid_t, signal) };

@@ -141,7 +141,7 @@ impl Group {
     /// What the link has done so far, a few milliseconds ago at most while packets pass.
     pub(crate) fn figures(&self) -> Figures {
         let mut figures = self.carrier.figures();
-        figures.health.overrun = self.client.overrun() + self.server.overrun();
+        figures.health.overrun = [&self.client, &self.server].map(Side::overrun).iter().sum();
         figures
     }
 }
@@ -196,7 +196,21 @@ fn dropped(text: &str, device: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_nobody_reads_in_time_is_counted() {
+        let Ok(world) = World::make() else { return eprintln!("SKIPPED: no permission for a world") };
+        let Ok((side, _tun)) = Side::lay(world.space.clone(), "unread", SERVER, CLIENTS) else {
+            panic!("a world has room for a device");
+        };
+        let socket = world.enter(|| std::net::UdpSocket::bind((SERVER, 0))).unwrap().unwrap();
+        for _ in 0..DEVICE_QUEUE_LEN + 100 {
+            let _ = socket.send_to(&[0], (CLIENTS, 9));
+        }
+        assert_eq!(side.overrun(), 100);
+    }
 
     #[test]
     fn the_drops_of_a_device_are_those_of_its_own_line() {
