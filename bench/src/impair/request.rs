@@ -21,7 +21,7 @@ Examples:
   Sluice, and a browser that gets 2 Mbit/s, of which 2 % are lost, and 500 kbit/s after 20 s:
     bench link --up delay=30ms --down delay=30ms,loss=2%,rate=2mbit --change 20s:down:rate=500kbit -- \\
       chromium --user-data-dir=/tmp/link --unsafely-treat-insecure-origin-as-secure=http://{server}:8080 \\
-      http://{server}:8080/publish/studio http://{server}:8080/watch/studio
+      'http://{server}:8080/publish/studio?start=1' http://{server}:8080/watch/studio
   The same with a publisher that the link does not touch:
     bench link --down loss=5%,burst=3,delay=50ms --beside 'ffmpeg -re -i film.mp4 -c:v libx264 -profile:v baseline
       -bf 0 -g 30 -b:v 2M -c:a libopus -ar 48000 -ac 2 -f whip http://{server}:8080/whip/studio' -- \\

@@ -293,6 +293,9 @@ fn nothing_is_seen_outside_and_nothing_remains() {
 #[test]
 fn a_link_that_is_too_slow_says_so() {
     let Some(world) = world() else { return };
+    if thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return eprintln!("SKIPPED: on one core the link runs before who would flood it");
+    }
     let group = world.group("flooded", Impairments::default(), 1).unwrap();
     let ends = Ends::bind(&world, &group);
     let target = ends.server.local_addr().unwrap();

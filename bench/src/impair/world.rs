@@ -209,7 +209,7 @@ mod tests {
         for _ in 0..DEVICE_QUEUE_LEN + 100 {
             let _ = socket.send_to(&[0], (CLIENTS, 9));
         }
-        assert_eq!(side.overrun(), 100);
+        assert!((1..=100).contains(&side.overrun()), "{}", side.overrun());
     }
 
     #[test]
