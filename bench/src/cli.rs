@@ -9,6 +9,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 use crate::find::objective::Objective;
+use crate::impair::LinkRequest;
 use crate::scenario::{Scenario, Size, Sizes, Value};
 use crate::scenarios::ALL;
 use crate::targets::{ALLOWED, Target, Wishes};
@@ -44,6 +45,8 @@ pub(crate) enum Action {
         /// The second one
         b: PathBuf,
     },
+    /// Runs a server and any program behind a bad link to it: loss, delay, jitter, a rate with its queue
+    Link(LinkRequest),
     /// Makes one HTML page of JSON files, and its plots as SVG files beside it
     Report {
         /// What `run` and `find` have written

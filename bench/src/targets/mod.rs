@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use entrance::Entrance;
-pub(crate) use server::Server;
+pub(crate) use server::{Scratch, Server};
 pub(crate) use starter::{Starter, Wishes};
 
 /// A server to be measured.

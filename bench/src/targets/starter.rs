@@ -46,6 +46,11 @@ impl Starter {
         self.binaries.results()
     }
 
+    /// The program of Sluice.
+    pub(crate) fn sluice(&self) -> PathBuf {
+        self.binaries.rust("sluice")
+    }
+
     /// Starts `target`, or finds it.
     pub(crate) fn start(&self, target: &Target) -> Result<Server, Failure> {
         match target {
