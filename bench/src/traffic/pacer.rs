@@ -34,7 +34,7 @@ impl Pace {
 #[derive(Clone, Debug)]
 pub(super) struct Pacer {
     pace: Pace,
-    /// The newest burst: when it leaves and what is in it.
+    /// The newest burst: when it leaves, its packets, and its bytes with what the one before it had too many.
     burst_at: Duration,
     packets: u64,
     bytes: u64,
@@ -52,7 +52,7 @@ impl Pacer {
         if made_at <= self.burst_at && !is_full {
             return self.burst_at;
         }
-        let intervals = self.bytes.div_ceil(self.pace.bytes_max).max(1);
+        let intervals = (self.bytes / self.pace.bytes_max).max(1);
         made_at.max(self.burst_at + INTERVAL * u32::try_from(intervals).unwrap_or(u32::MAX))
     }
 
@@ -60,7 +60,9 @@ impl Pacer {
     pub(super) fn send(&mut self, made_at: Duration, bytes: u64) -> Duration {
         let at = self.next_at(made_at);
         if at != self.burst_at {
-            (self.burst_at, self.packets, self.bytes) = (at, 0, 0);
+            let intervals = ((at - self.burst_at).as_nanos() / INTERVAL.as_nanos()) as u64;
+            let paid = intervals.saturating_mul(self.pace.bytes_max);
+            (self.burst_at, self.packets, self.bytes) = (at, 0, self.bytes.saturating_sub(paid));
         }
         self.packets += 1;
         self.bytes += bytes;
@@ -100,9 +102,18 @@ mod tests {
         // 160 kbit/s, paced at 400: 250 bytes in 5 ms.
         let pace = Pace::of_bitrate(3, 160_000);
         assert_eq!(pace.bytes_max, 250);
-        check(pace, "0:1000 0:1000 0:100 0:100 0:100 0:100", "0 20 40 40 40 50");
+        check(pace, "0:1000 0:1000 0:100 0:100 0:100 0:100", "0 20 40 40 40 45");
         // Of what was long ago nothing is left over.
         check(pace, "0:1000 90:1000 90:10", "0 90 110");
+    }
+
+    #[test]
+    fn a_long_frame_leaves_at_two_and_a_half_times_the_bitrate() {
+        let mut pacer = Pacer::new(Pace::of_bitrate(3, 2_000_000));
+        let at: Vec<Duration> = (0..100).map(|_| pacer.send(Duration::ZERO, 1100)).collect();
+        // 110,000 bytes at 5 Mbit/s are 176 ms.
+        assert!((170..=176).contains(&at[99].as_millis()), "{:?}", at[99]);
+        assert!(at.windows(4).all(|four| four[3] > four[0]));
     }
 
     #[test]

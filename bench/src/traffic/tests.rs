@@ -106,7 +106,7 @@ fn each_encoding_counts_its_packets_frames_and_time_without_a_gap() {
             let planned = source.next();
             assert_eq!(planned.at, foretold, "{name}");
             assert!(at <= planned.at && planned.made_at <= planned.at, "{name}");
-            assert!(planned.at - planned.made_at < Duration::from_millis(500), "{name}: {planned:?}");
+            assert!(planned.at - planned.made_at < Duration::from_millis(300), "{name}: {planned:?}");
             at = planned.at;
             let before = last[usize::from(planned.encoding)].replace(planned);
             let Some(before) = before else {
