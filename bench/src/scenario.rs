@@ -18,6 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::impair::World;
 use crate::targets::Server;
 pub(crate) use bench::{Bench, Played, fold};
 
@@ -45,6 +46,8 @@ pub(crate) enum Work {
     Local(fn(&mut Bench) -> Result<(), Failure>),
     /// Against a server. `find` may search the largest value of the parameter `scale`.
     Server { play: fn(&mut Bench, &Server) -> Result<(), Failure>, scale: &'static str, settings: Settings },
+    /// The same, in a network of its own, where clients may be put behind bad links.
+    Linked { play: fn(&mut Bench, &Server, &World) -> Result<(), Failure>, scale: &'static str },
 }
 
 /// With which settings a Sluice is started for a point. What the target itself says comes after them.
@@ -170,13 +173,13 @@ impl Scenario {
 
     /// Whether it needs a server.
     pub(crate) fn needs_server(&self) -> bool {
-        matches!(self.work, Work::Server { .. })
+        matches!(self.work, Work::Server { .. } | Work::Linked { .. })
     }
 
     /// The parameter that `find` searches.
     pub(crate) fn scale(&self) -> Option<&'static str> {
         match self.work {
-            Work::Server { scale, .. } => Some(scale),
+            Work::Server { scale, .. } | Work::Linked { scale, .. } => Some(scale),
             Work::Pure(_) | Work::Local(_) => None,
         }
     }

@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use crate::failure::Failure;
 use crate::floor;
+use crate::impair::World;
 use crate::measure::machine::load_average;
 use crate::report::document::{Document, Round, Verdict};
 use crate::report::progress::Progress;
 use crate::report::table;
 use crate::scenario::{Bench, Played, Point, Scenario, Size, Value, Work, name_of};
-use crate::targets::{Starter, Target};
+use crate::targets::{Server, Starter, Target};
 
 /// Packets that the floor is measured with where no scenario asks for it.
 const FLOOR_PACKETS: u64 = 50_000;
@@ -180,15 +181,32 @@ fn play_once(
         (Work::Server { play, settings, .. }, Some(target)) => {
             bench.step("starting");
             let server = starter.start(&target.with_settings(settings(point)))?;
-            play(bench, &server).map_err(|failure| match server.log_end() {
-                log if log.is_empty() => failure,
-                log => failure.and(&format!("the log of {target} ends:\n{log}")),
-            })
+            attempt(target, &server, || play(bench, &server))
         }
-        (Work::Server { .. }, None) => {
+        (Work::Linked { play, .. }, Some(target)) => {
+            bench.step("starting");
+            let world = World::make()?;
+            world.enter(|| {
+                let server = starter.start_at(target, world.address().into())?;
+                attempt(target, &server, || play(bench, &server, &world))
+            })?
+        }
+        (Work::Server { .. } | Work::Linked { .. }, None) => {
             Err(Failure::new("there is no target", "name one by --target, such as --target sluice"))
         }
     }
+}
+
+/// Adds the end of the server's log to a failure.
+fn attempt(
+    target: &Target,
+    server: &Server,
+    play: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    play().map_err(|failure| match server.log_end() {
+        log if log.is_empty() => failure,
+        log => failure.and(&format!("the log of {target} ends:\n{log}")),
+    })
 }
 
 /// A round that broke off has no figures, only a reason.

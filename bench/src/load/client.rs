@@ -25,6 +25,7 @@ use super::session::{Arrival, DATAGRAM_SIZE_BYTES_MAX, EncodingTerms, Media, Ses
 use super::socket::{self, Datagram, Receiver};
 use super::wall_ns;
 use crate::failure::{Failure, OrFail};
+use crate::impair::Group;
 use crate::traffic::Codec;
 use negotiate::Section;
 
@@ -35,6 +36,8 @@ pub(crate) struct Toolkit {
     certificate: DtlsCert,
     /// Where the sockets bind.
     ip: IpAddr,
+    /// Behind which link, if any.
+    link: Option<Arc<Group>>,
 }
 
 /// What a client is there for.
@@ -87,14 +90,14 @@ pub(crate) struct Client {
 }
 
 impl Toolkit {
-    /// Prepares clients that talk to a server from `ip`.
-    pub(crate) fn new(ip: IpAddr) -> Result<Self, Failure> {
+    /// Prepares clients that talk to a server from `ip`, or from behind a link.
+    pub(crate) fn new(ip: IpAddr, link: Option<Arc<Group>>) -> Result<Self, Failure> {
         let crypto = dtls::crypto_provider().or_fail("DTLS could not be configured", "")?;
         let certificate = crypto
             .dtls_provider
             .generate_certificate()
             .ok_or_else(|| Failure::new("no DTLS certificate could be made", ""))?;
-        Ok(Self { crypto, certificate, ip })
+        Ok(Self { crypto, certificate, ip, link })
     }
 }
 
@@ -142,7 +145,11 @@ impl Client {
 
     fn new(toolkit: &Toolkit, part: &Part, now: Instant) -> Result<Self, Failure> {
         let remedy = "raise the limit of open files (ulimit -n) or take fewer clients";
-        let bound = socket::bind(toolkit.ip).and_then(|socket| socket.local_addr().map(|at| (socket, at)));
+        let bound = match &toolkit.link {
+            Some(link) => link.enter(|| socket::bind(link.address().into()))?,
+            None => socket::bind(toolkit.ip),
+        };
+        let bound = bound.and_then(|socket| socket.local_addr().map(|at| (socket, at)));
         let (socket, local) =
             bound.or_fail("no socket for a client", remedy).map_err(Failure::of_generator)?;
         let config = RtcConfig::new()

@@ -13,6 +13,7 @@ use super::janus::VideoRoom;
 use super::local_ip_towards;
 use super::signalling::{Accepted, Signalling};
 use crate::failure::Failure;
+use crate::impair::Group;
 use crate::targets::{Entrance, Server};
 
 /// Clients of one room that are between their offer and the answer to it.
@@ -43,8 +44,13 @@ pub(crate) enum Seat {
 }
 
 impl Door {
-    /// The door of `room` of `server`.
-    pub(crate) fn open(clerk: &Clerk, server: &Server, room: &str) -> Result<Arc<Self>, Failure> {
+    /// The door of `room` of `server`, for clients behind `link` if there is one.
+    pub(crate) fn open(
+        clerk: &Clerk,
+        server: &Server,
+        room: &str,
+        link: Option<&Arc<Group>>,
+    ) -> Result<Arc<Self>, Failure> {
         let signalling = Signalling::new()?;
         let ip = match server.client_ip {
             Some(ip) => ip,
@@ -59,7 +65,7 @@ impl Door {
             }
         };
         let entering = Semaphore::new(ENTERING_MAX);
-        let door = Arc::new(Self { signalling, toolkit: Toolkit::new(ip)?, room, entering });
+        let door = Arc::new(Self { signalling, toolkit: Toolkit::new(ip, link.cloned())?, room, entering });
         if matches!(door.room, Room::Janus(_)) {
             keep_open(clerk, &door);
         }

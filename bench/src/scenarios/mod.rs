@@ -12,6 +12,7 @@ mod join_storm;
 mod keyframe_storm;
 mod limit;
 mod livestream;
+mod loss;
 mod mailbox;
 mod meeting;
 mod memory;
@@ -36,6 +37,7 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rooms::SCENARIO,
     &join_storm::SCENARIO,
     &keyframe_storm::SCENARIO,
+    &loss::SCENARIO,
     &command_latency::SCENARIO,
     &memory::SCENARIO,
     &shards::SCENARIO,

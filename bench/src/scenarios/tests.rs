@@ -2,20 +2,28 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::ALL;
+use crate::impair::World;
 use crate::report::document::Verdict;
 use crate::report::progress::Progress;
 use crate::scenario::{Bench, Played, Point, Scenario, Size, Work};
 use crate::targets::{Entrance, Running, Server};
 
-fn play(scenario: &'static Scenario, point: &Point, server: Option<&Server>) -> Played {
+fn play(
+    scenario: &'static Scenario,
+    point: &Point,
+    server: Option<&Server>,
+    world: Option<&World>,
+) -> Played {
     let progress = Progress::silent();
     let mut bench = Bench::new(scenario, point, &progress);
     match scenario.work {
         Work::Pure(play) => play(&mut bench),
         Work::Local(play) => play(&mut bench).unwrap(),
         Work::Server { play, .. } => play(&mut bench, server.unwrap()).unwrap(),
+        Work::Linked { play, .. } => play(&mut bench, server.unwrap(), world.unwrap()).unwrap(),
     }
     bench.finish()
 }
@@ -30,8 +38,8 @@ fn a_scenario_without_sockets_computes_the_same_whenever_it_is_played() {
         if let Work::Pure(_) = scenario.work {
             let mut hashes = BTreeSet::new();
             for point in points(scenario) {
-                let first = play(scenario, &point, None);
-                let second = play(scenario, &point, None);
+                let first = play(scenario, &point, None, None);
+                let second = play(scenario, &point, None, None);
                 assert!(first.hash.is_some(), "{} computes nothing", scenario.name);
                 assert_eq!(first.hash, second.hash, "{}", scenario.name);
                 assert_eq!(first.figures.len(), scenario.figures().count(), "{}", scenario.name);
@@ -47,7 +55,7 @@ fn a_scenario_with_sockets_of_its_own_gives_every_figure() {
     for scenario in ALL {
         if let Work::Local(_) = scenario.work {
             for point in points(scenario) {
-                let played = play(scenario, &point, None);
+                let played = play(scenario, &point, None, None);
                 if played.verdict == Verdict::Invalid {
                     // A machine that refuses io_uring is told so, and the rest is played.
                     assert!(!played.reasons.is_empty(), "{}", scenario.name);
@@ -72,22 +80,29 @@ fn a_scenario_with_a_server_forwards_what_was_sent() {
     let scenarios = ALL.iter().filter(|scenario| scenario.needs_server());
     std::thread::scope(|scope| {
         for scenario in scenarios {
-            scope.spawn(|| forwards_what_was_sent(scenario));
+            scope.spawn(|| match scenario.work {
+                Work::Linked { .. } => match World::make() {
+                    Ok(world) => world.enter(|| forwards_what_was_sent(scenario, Some(&world))).unwrap(),
+                    Err(failure) => eprintln!("SKIPPED {}: {failure}", scenario.name),
+                },
+                _ => forwards_what_was_sent(scenario, None),
+            });
         }
     });
 }
 
-fn forwards_what_was_sent(scenario: &'static Scenario) {
+fn forwards_what_was_sent(scenario: &'static Scenario, world: Option<&World>) {
     let name = scenario.name;
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let running = runtime.block_on(controlplane::start::start(config())).unwrap();
+    let running = runtime.block_on(controlplane::start::start(config(world))).unwrap();
     let base = format!("http://{}", running.http);
     let entrance =
         Entrance::whip(format!("{base}/whip/{{room}}"), format!("{base}/whep/{{room}}"), false).unwrap();
     let mut server = Server::running(&Running { entrance, pid: Some(std::process::id()) });
+    server.client_ip = world.map(|world| world.address().into());
     server.metrics = Some(format!("{base}/metrics").parse().unwrap());
     for point in points(scenario) {
-        let played = play(scenario, &point, Some(&server));
+        let played = play(scenario, &point, Some(&server), world);
         assert!(played.figures["forwarded"] > 0.0, "{name}");
         assert_eq!(played.generator["damaged_packets"], 0.0, "{name}");
         assert!(played.verdict != Verdict::Over, "{name}: {:?}", played.reasons);
@@ -100,10 +115,10 @@ fn forwards_what_was_sent(scenario: &'static Scenario) {
     drop(runtime);
 }
 
-fn config() -> controlplane::config::Config {
+fn config(world: Option<&World>) -> controlplane::config::Config {
     let mut config = controlplane::config::Config::defaults();
     config.http_listen = "127.0.0.1:0".parse().unwrap();
-    config.rtc_listen = vec!["127.0.0.1".parse().unwrap()];
+    config.rtc_listen = vec![world.map_or(Ipv4Addr::LOCALHOST, World::address).into()];
     config.rtc_port = 0;
     config.shards = Some(1);
     config

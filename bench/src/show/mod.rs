@@ -56,12 +56,16 @@ pub(crate) struct Show<'a> {
     publisher_seats: Vec<(usize, Seat)>,
     /// By ticket, the room of a viewer.
     viewer_rooms: Vec<usize>,
+    /// By ticket, the group of a viewer.
+    viewer_groups: Vec<usize>,
     footprints: Footprints,
     stopwatch: Stopwatch,
 }
 
 struct OpenRoom {
     door: Arc<Door>,
+    /// For the groups behind links.
+    linked_doors: Vec<Arc<Door>>,
     /// What its publishers send.
     recipes: Vec<Recipe>,
     /// The numbers of its sources.
@@ -116,8 +120,10 @@ impl<'a> Show<'a> {
         for room in &cast.rooms {
             let count = room.publishes.len() as u16;
             let audio = room.publishes.iter().filter(|recipe| recipe.codec().is_audio()).count();
+            let doors = cast.links.iter().map(|link| Door::open(&clerk, server, &room.name, Some(link)));
             rooms.push(OpenRoom {
-                door: Door::open(&clerk, server, &room.name)?,
+                door: Door::open(&clerk, server, &room.name, None)?,
+                linked_doors: doors.collect::<Result<_, _>>()?,
                 recipes: room.publishes.clone(),
                 sources: next_source..next_source + count,
                 video: room.publishes.len() - audio,
@@ -135,6 +141,7 @@ impl<'a> Show<'a> {
             publishing: None,
             publisher_seats: Vec::new(),
             viewer_rooms: Vec::new(),
+            viewer_groups: Vec::new(),
             footprints: Footprints::default(),
             stopwatch: Stopwatch::default(),
         })
@@ -152,9 +159,14 @@ impl<'a> Show<'a> {
             self.invite(room, 0);
             self.settle()?;
             self.footprints.with_one = self.footprint()?;
-            self.invite_many(room, viewers - 1);
+            self.invite_many(room, 0, viewers - 1);
             for (room, viewers) in wanted {
-                self.invite_many(room, viewers);
+                self.invite_many(room, 0, viewers);
+            }
+            for (room, linked) in cast.rooms.iter().map(|room| &room.linked).enumerate() {
+                for (link, viewers) in linked.iter().enumerate() {
+                    self.invite_many(room, link + 1, *viewers);
+                }
             }
             self.settle()?;
             self.footprints.with_all = self.footprint()?;
@@ -165,9 +177,9 @@ impl<'a> Show<'a> {
         Ok(())
     }
 
-    fn invite_many(&mut self, room: usize, viewers: u64) {
+    fn invite_many(&mut self, room: usize, group: usize, viewers: u64) {
         for _ in 0..viewers {
-            self.invite(room, 0);
+            self.invite(room, group);
         }
     }
 
@@ -204,12 +216,14 @@ impl<'a> Show<'a> {
         Ok(())
     }
 
-    /// Invites one viewer to a room; nobody waits for it.
+    /// Invites one viewer to a room; nobody waits for it. Group 0 has no link, group n is behind the n-th.
     pub(crate) fn invite(&mut self, room: usize, group: usize) -> Ticket {
-        let OpenRoom { door, video, audio, .. } = &self.rooms[room];
+        let OpenRoom { door, linked_doors, video, audio, .. } = &self.rooms[room];
         let (video, audio) = (*video, *audio);
+        let door = group.checked_sub(1).map_or(door, |link| &linked_doors[link]);
         let ticket = self.audience.invite(&Invitation { door: Arc::clone(door), video, audio, group });
         self.viewer_rooms.push(room);
+        self.viewer_groups.push(group);
         ticket
     }
 
@@ -341,6 +355,7 @@ impl<'a> Show<'a> {
             report,
             failures,
             sources,
+            groups: self.viewer_groups,
             timings: self.stopwatch.read(),
         })
     }

@@ -33,6 +33,8 @@ pub(crate) struct Shown {
     pub(crate) failures: Vec<Failure>,
     /// Of requests in the window.
     pub(crate) timings: Timings,
+    /// By ticket, the group of a viewer.
+    pub(super) groups: Vec<usize>,
     /// By ticket, the sources that a viewer should have got.
     pub(super) sources: Vec<Range<u16>>,
 }
@@ -85,11 +87,37 @@ impl Shown {
         delivery
     }
 
+    /// What one group got; nothing if nobody was in it.
+    pub(crate) fn heard_by(&self, group: usize) -> Heard {
+        self.report.heard.get(group).cloned().unwrap_or_else(Heard::new)
+    }
+
+    /// What the viewers of one group should have got altogether.
+    pub(crate) fn delivery_to(&self, group: usize) -> Delivery {
+        let own = self.deliveries().into_iter().filter(|(ticket, _)| self.groups[*ticket] == group);
+        own.fold(Delivery::default(), |sum, (_, own)| Delivery {
+            expected: sum.expected + own.expected,
+            missing: sum.missing + own.missing,
+        })
+    }
+
+    /// Which part of the time the pictures of a group stood, percent.
+    pub(crate) fn freeze_percent_of(&self, group: usize) -> f64 {
+        let (freezes, tracks) = self.freezes_of(|ticket| self.groups[ticket] == group);
+        let watched_ns = self.window.as_nanos() as u64 * tracks;
+        percent(freezes.ns.min(watched_ns), watched_ns)
+    }
+
     /// How long the pictures of all stood in the window, and of how many tracks that is the sum.
     pub(crate) fn freezes(&self) -> (Freezes, u64) {
+        self.freezes_of(|_| true)
+    }
+
+    fn freezes_of(&self, is_meant: impl Fn(Ticket) -> bool) -> (Freezes, u64) {
         let (start_ns, end_ns) = self.stage.window_ns();
         let mut sum = (Freezes::default(), 0);
-        for viewer in self.report.viewers.iter().filter(|viewer| viewer.client.is_some()) {
+        let is_meant = |viewer: &&Viewer| viewer.client.is_some() && is_meant(viewer.watching.ticket);
+        for viewer in self.report.viewers.iter().filter(is_meant) {
             let (own, tracks) = viewer.watching.freezes(start_ns.max(viewer.watching.invited_ns), end_ns);
             sum.0.count += own.count;
             sum.0.ns += own.ns;
