@@ -32,9 +32,12 @@ pub(crate) const LOAD_MAX: f64 = 0.85;
 pub(crate) struct Audience {
     stage: Arc<Stage>,
     clerk: Arc<Clerk>,
-    attendants: Vec<(Sender<Order>, JoinHandle<Result<Report, Failure>>)>,
+    attendants: Vec<Hired>,
     invited: Ticket,
 }
+
+/// A thread of the audience, and how it is told something.
+type Hired = (Sender<Order>, JoinHandle<Result<Report, Failure>>);
 
 /// Who is invited, and where they sit.
 #[derive(Clone)]

@@ -47,16 +47,18 @@ pub(crate) struct Pictures {
     /// Interval between frames, ns, smoothed.
     interval_ns: u64,
     last_asked_ns: u64,
-    freezes: Freezes,
+    smoothness: Smoothness,
 }
 
-/// Times in which the picture stood.
+/// How smooth the picture was in the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Freezes {
-    /// How often.
-    pub(crate) count: u64,
+pub(crate) struct Smoothness {
+    /// Frames that were shown.
+    pub(crate) frames: u64,
+    /// How often the picture stood.
+    pub(crate) freezes: u64,
     /// How long altogether, ns.
-    pub(crate) ns: u64,
+    pub(crate) frozen_ns: u64,
 }
 
 /// What follows from a packet.
@@ -115,7 +117,7 @@ impl Pictures {
             Some(_) => {
                 let interval_ns = now_ns.saturating_sub(self.last_shown_ns);
                 if is_measured {
-                    self.freezes.add(self.freeze_of(interval_ns));
+                    self.smoothness.add_freeze(self.freeze_of(interval_ns));
                 }
                 self.interval_ns = match self.interval_ns {
                     0 => interval_ns,
@@ -124,6 +126,7 @@ impl Pictures {
             }
         }
         self.last_shown_ns = now_ns;
+        self.smoothness.frames += u64::from(is_measured);
         match self.shown.len() {
             REMEMBERED => self.shown[(self.shown_count % REMEMBERED as u64) as usize] = id,
             _ => self.shown.push(id),
@@ -166,28 +169,23 @@ impl Pictures {
         self.first_shown_ns
     }
 
-    /// Frames that were shown.
-    pub(crate) fn shown(&self) -> u64 {
-        self.shown_count
-    }
-
-    /// Freezes of the window that ended at `end_ns`; one that lasts still counts, and so does having no
-    /// picture at all since `start_ns`.
-    pub(crate) fn freezes(&self, start_ns: u64, end_ns: u64) -> Freezes {
-        let mut freezes = self.freezes;
+    /// How smooth the picture was in the window from `start_ns` to `end_ns`. A freeze that lasts still counts,
+    /// and so does having no picture at all.
+    pub(crate) fn smoothness(&self, start_ns: u64, end_ns: u64) -> Smoothness {
+        let mut smoothness = self.smoothness;
         let stands_since = self.last_shown_ns.max(start_ns);
         match self.first_shown_ns {
-            None => freezes.add(end_ns.saturating_sub(start_ns)),
-            Some(_) => freezes.add(self.freeze_of(end_ns.saturating_sub(stands_since))),
+            None => smoothness.add_freeze(end_ns.saturating_sub(start_ns)),
+            Some(_) => smoothness.add_freeze(self.freeze_of(end_ns.saturating_sub(stands_since))),
         }
-        freezes
+        smoothness
     }
 }
 
-impl Freezes {
-    fn add(&mut self, ns: u64) {
-        self.count += u64::from(ns > 0);
-        self.ns += ns;
+impl Smoothness {
+    fn add_freeze(&mut self, ns: u64) {
+        self.freezes += u64::from(ns > 0);
+        self.frozen_ns += ns;
     }
 }
 
@@ -220,9 +218,9 @@ mod tests {
     fn a_frame_is_shown_when_it_is_whole_and_what_it_leans_on_was_shown() {
         let mut pictures = Pictures::default();
         play(&mut pictures, "1:2@1 1:2@2 2<1:1@33 4<3:1@99");
-        assert_eq!(pictures.shown(), 2, "frame 3 is missing");
+        assert_eq!(pictures.shown_count, 2, "frame 3 is missing");
         play(&mut pictures, "3<2:1@120");
-        assert_eq!(pictures.shown(), 4, "the repair shows both");
+        assert_eq!(pictures.shown_count, 4, "the repair shows both");
         assert_eq!(pictures.first_shown_ns(), Some(2 * MS));
     }
 
@@ -230,9 +228,10 @@ mod tests {
     fn a_picture_that_stands_is_a_freeze_whether_or_not_it_ended() {
         let mut pictures = Pictures::default();
         play(&mut pictures, "1:1@33 2<1:1@66 3<2:1@99 4<3:1@132 5<4:1@232 6<5:1@532");
-        assert_eq!(pictures.freezes(0, 533 * MS), Freezes { count: 1, ns: 300 * MS });
-        assert_eq!(pictures.freezes(0, 1532 * MS), Freezes { count: 2, ns: 1300 * MS });
-        assert_eq!(Pictures::default().freezes(0, 10 * MS), Freezes { count: 1, ns: 10 * MS });
+        let smoothness = |frames, freezes, ms| Smoothness { frames, freezes, frozen_ns: ms * MS };
+        assert_eq!(pictures.smoothness(0, 533 * MS), smoothness(6, 1, 300));
+        assert_eq!(pictures.smoothness(0, 1532 * MS), smoothness(6, 2, 1300));
+        assert_eq!(Pictures::default().smoothness(0, 10 * MS), smoothness(0, 1, 10));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use dataplane::id::Ssrc;
 use super::client::Client;
 use super::door::Seat;
 use super::heard::Heard;
-use super::pictures::{Freezes, Pictures};
+use super::pictures::{Pictures, Smoothness};
 use super::seen::Seen;
 use super::session::{Arrival, Told};
 use super::{Stage, Ticket};
@@ -150,13 +150,10 @@ impl Watching {
         Some(first.saturating_sub(self.invited_ns))
     }
 
-    /// How long the pictures of all its tracks stood in the window, and how many tracks that are.
-    pub(crate) fn freezes(&self, start_ns: u64, end_ns: u64) -> (Freezes, u64) {
+    /// How smooth the picture of each of its video tracks was in the window.
+    pub(crate) fn smoothness(&self, start_ns: u64, end_ns: u64) -> impl Iterator<Item = Smoothness> {
         let pictures = self.tracks.iter().filter_map(|track| track.pictures.as_ref());
-        pictures.fold((Freezes::default(), 0), |(sum, tracks), pictures| {
-            let own = pictures.freezes(start_ns, end_ns);
-            (Freezes { count: sum.count + own.count, ns: sum.ns + own.ns }, tracks + 1)
-        })
+        pictures.map(move |pictures| pictures.smoothness(start_ns, end_ns))
     }
 }
 

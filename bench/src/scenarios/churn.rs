@@ -78,8 +78,8 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
             guests.push_back((due(joins) + stay, show.invite(0, 0)));
             joins += 1;
         }
-        while let Some((_, guest)) = guests.pop_front_if(|(until, _)| *until <= elapsed) {
-            show.dismiss(guest);
+        while guests.front().is_some_and(|(until, _)| *until <= elapsed) {
+            guests.pop_front().into_iter().for_each(|(_, guest)| show.dismiss(guest));
         }
         let next_join = Some(due(joins)).filter(|at| *at <= last_join);
         Ok(next_join.into_iter().chain(guests.front().map(|(until, _)| *until)).min())

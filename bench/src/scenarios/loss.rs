@@ -121,8 +121,8 @@ fn tell(bench: &mut Bench, shown: &Shown) {
     bench.figure("by_repair", 100.0 * heard.repaired as f64 / heard.packets.max(1) as f64);
     let ms = |share| heard.latency_ns.value_at_quantile(share) as f64 / 1e6;
     bench.figure("linked_p95", ms(0.95));
-    bench.figure("linked_freeze", shown.freeze_percent_of(LINKED));
-    bench.figure("free_freeze", shown.freeze_percent_of(0));
+    bench.figure("linked_freeze", shown.seen_by_group(LINKED).frozen_percent());
+    bench.figure("free_freeze", shown.seen_by_group(0).frozen_percent());
     let points = QUANTILES.map(|share| [share, ms(share)]).to_vec();
     bench.curve("linked", Curve { unit: "ms".to_owned(), points });
 }

@@ -39,7 +39,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         },
         Chart { title: "Forwarding latency", shape: ChartShape::Percentiles { curve: "forward" } },
     ],
-    work: Work::Server { play, scale: "subscribers", settings: settings },
+    work: Work::Server { play, scale: "subscribers", settings },
 };
 
 fn settings(point: &Point) -> Vec<(String, String)> {

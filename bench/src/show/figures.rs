@@ -107,6 +107,13 @@ pub(crate) const PICTURES: &[Figure] = &[
     ),
     figure("freezes", "", Better::Lower, None, "how often pictures stood so long"),
     figure(
+        "frame_rate",
+        "/s",
+        Better::Higher,
+        Some(1),
+        "frames of a track that could be shown in a second, on average",
+    ),
+    figure(
         "keyframe_requests",
         "",
         Better::Lower,
@@ -211,10 +218,10 @@ fn tell_service(bench: &mut Bench, shown: &Shown) {
 }
 
 fn tell_pictures(bench: &mut Bench, shown: &Shown) {
-    let (freezes, tracks) = shown.freezes();
-    let watched_ns = shown.window.as_nanos() as u64 * tracks;
-    bench.figure("freeze", percent(freezes.ns.min(watched_ns), watched_ns));
-    bench.figure("freezes", freezes.count as f64);
+    let seen = shown.seen();
+    bench.figure("freeze", seen.frozen_percent());
+    bench.figure("freezes", seen.freezes as f64);
+    bench.figure("frame_rate", seen.frame_rate());
     let sum = |of: fn(&crate::load::publishers::Sent) -> u64| shown.sent.iter().map(of).sum::<u64>() as f64;
     bench.figure("keyframe_requests", sum(|sent| sent.keyframe_requests));
     bench.figure("keyframes", sum(|sent| sent.keyframes));

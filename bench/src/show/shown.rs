@@ -10,7 +10,6 @@ use super::timings::Timings;
 use crate::failure::Failure;
 use crate::load::audience::Report;
 use crate::load::heard::Heard;
-use crate::load::pictures::Freezes;
 use crate::load::publishers::Sent;
 use crate::load::viewer::Viewer;
 use crate::load::{Stage, Ticket};
@@ -44,6 +43,28 @@ pub(crate) struct Shown {
 pub(crate) struct Delivery {
     pub(crate) expected: u64,
     pub(crate) missing: u64,
+}
+
+/// What viewers saw in the window, all tracks together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// How often pictures stood.
+    pub(crate) freezes: u64,
+    frozen_ns: u64,
+    frames: u64,
+    watched_ns: u64,
+}
+
+impl Seen {
+    /// Which part of the time pictures stood, percent.
+    pub(crate) fn frozen_percent(&self) -> f64 {
+        percent(self.frozen_ns, self.watched_ns)
+    }
+
+    /// Frames of a track in a second, on average.
+    pub(crate) fn frame_rate(&self) -> f64 {
+        self.frames as f64 / (self.watched_ns.max(1) as f64 / 1e9)
+    }
 }
 
 impl Shown {
@@ -101,29 +122,30 @@ impl Shown {
         })
     }
 
-    /// Which part of the time the pictures of a group stood, percent.
-    pub(crate) fn freeze_percent_of(&self, group: usize) -> f64 {
-        let (freezes, tracks) = self.freezes_of(|ticket| self.groups[ticket] == group);
-        let watched_ns = self.window.as_nanos() as u64 * tracks;
-        percent(freezes.ns.min(watched_ns), watched_ns)
+    /// What all saw.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen_by(|_| true)
     }
 
-    /// How long the pictures of all stood in the window, and of how many tracks that is the sum.
-    pub(crate) fn freezes(&self) -> (Freezes, u64) {
-        self.freezes_of(|_| true)
+    /// What the viewers of one group saw.
+    pub(crate) fn seen_by_group(&self, group: usize) -> Seen {
+        self.seen_by(|ticket| self.groups[ticket] == group)
     }
 
-    fn freezes_of(&self, is_meant: impl Fn(Ticket) -> bool) -> (Freezes, u64) {
+    fn seen_by(&self, is_meant: impl Fn(Ticket) -> bool) -> Seen {
         let (start_ns, end_ns) = self.stage.window_ns();
-        let mut sum = (Freezes::default(), 0);
+        let mut seen = Seen::default();
         let is_meant = |viewer: &&Viewer| viewer.client.is_some() && is_meant(viewer.watching.ticket);
         for viewer in self.report.viewers.iter().filter(is_meant) {
-            let (own, tracks) = viewer.watching.freezes(start_ns.max(viewer.watching.invited_ns), end_ns);
-            sum.0.count += own.count;
-            sum.0.ns += own.ns;
-            sum.1 += tracks;
+            let since_ns = start_ns.max(viewer.watching.invited_ns).min(end_ns);
+            for own in viewer.watching.smoothness(since_ns, end_ns) {
+                seen.freezes += own.freezes;
+                seen.frozen_ns += own.frozen_ns.min(end_ns - since_ns);
+                seen.frames += own.frames;
+                seen.watched_ns += end_ns - since_ns;
+            }
         }
-        sum
+        seen
     }
 
     /// From invitation to first picture of those who were invited in the window, ns, ascending; and how many
