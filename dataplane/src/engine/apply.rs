@@ -32,6 +32,7 @@ impl Engine {
                 self.add_transport(id, transport, &bindings, now)
             }
             Command::RemoveTransport { id } => self.remove_transport(id),
+            Command::RequestLayer { id, mid, wish } => self.request_layer(id, mid, wish, now),
             Command::DescribeTransport { id } => return self.describe_transport(id),
             Command::DescribeTrack { track } => return self.describe_track(track, now),
             Command::CloseAll => {
@@ -102,6 +103,7 @@ impl Engine {
         self.demux.add_ufrag(&ufrag, index);
         for (section, track) in places {
             self.bind(index, section, track);
+            self.note_demand(track, now);
         }
         self.mark_dirty(index);
         self.publish_gauges();
@@ -225,7 +227,7 @@ impl Engine {
         }
     }
 
-    fn find_peer(&self, id: TransportId) -> Result<PeerIndex, Refusal> {
+    pub(super) fn find_peer(&self, id: TransportId) -> Result<PeerIndex, Refusal> {
         let found = self.peers.iter().find(|(_, peer)| peer.id == id && peer.closing.is_none());
         found.map(|(at, _)| PeerIndex(at)).ok_or(Refusal::UnknownTransport)
     }
@@ -235,10 +237,11 @@ impl Engine {
         self.counters.tracks.store(self.tracks.len() as u64, Relaxed);
     }
 
-    fn describe_transport(&self, id: TransportId) -> Reply {
+    fn describe_transport(&mut self, id: TransportId) -> Reply {
         let Ok(index) = self.find_peer(id) else {
             return Reply::Refused(Refusal::UnknownTransport);
         };
+        let subscriptions = self.subscription_reports(index);
         let peer = &self.peers[index.0];
         Reply::Transport(TransportReport {
             is_connected: peer.is_live,
@@ -248,6 +251,7 @@ impl Engine {
             packets_received: peer.stats.packets_received,
             packets_sent: peer.stats.packets_sent,
             fraction_lost: peer.stats.fraction_lost,
+            subscriptions,
         })
     }
 
@@ -263,6 +267,7 @@ impl Engine {
             size: encoding.size,
             packets_received: encoding.run.as_ref().map_or(0, |run| run.arrivals.received_total()),
             packets_lost: encoding.run.as_ref().map_or(0, |run| run.missing.lost_total()),
+            is_wanted: encoding.demand.is_wanted(),
             layers: encoding.allocation.as_ref().map(layer_reports).unwrap_or_default(),
         });
         let mut encodings: Vec<EncodingReport> = encodings.collect();
