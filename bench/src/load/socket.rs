@@ -277,12 +277,6 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// Makes sleeps of this thread exact: the kernel may otherwise add 50 us to each.
-pub(crate) fn make_sleeps_exact() {
-    // SAFETY: PR_SET_TIMERSLACK takes a number and touches no memory of ours.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
