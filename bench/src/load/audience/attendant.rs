@@ -161,10 +161,9 @@ impl Attendant {
         let Self { stage, members, deadlines, poller, receiver, heard, connecting, .. } = self;
         for number in poller.ready().or_fail("epoll", "")? {
             let member = &mut members[number];
-            let Viewer { client: Some(client), watching, drops, .. } = &mut member.viewer else { continue };
+            let Viewer { client: Some(client), watching, .. } = &mut member.viewer else { continue };
             let heard = &mut heard[member.group];
-            let told = client.receive(receiver, now, &mut |told| watching.take(told, heard, stage))?;
-            *drops = told.unwrap_or(*drops);
+            client.receive(receiver, now, &mut |told| watching.take(told, heard, stage))?;
             for stream in watching.keyframes_wanted.drain(..) {
                 client.want_keyframe(stream, now);
             }
