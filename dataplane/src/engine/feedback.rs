@@ -205,9 +205,7 @@ impl Engine {
         let id = peer.id;
         for at in 0..self.peers[index.0].watches.len() {
             let track = self.peers[index.0].watches[at].track;
-            if let Some(best) = self.tracks[track].track.best() {
-                self.want_keyframe(track, best);
-            }
+            self.want_best_keyframe(track);
         }
         self.push_event(Event::TransportConnected { id });
     }

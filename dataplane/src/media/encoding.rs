@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::arrival::{Arrival, Arrivals, SenderReport};
 use super::carried::Remembered;
+use super::crossing::Crossing;
 use super::format::Format;
 use super::keyframe::KeyframeRequests;
 use super::loss::MissingPackets;
@@ -60,6 +61,30 @@ impl Encoding {
     /// An encoding that nothing arrived for yet.
     pub fn new(rid: Option<Rid>) -> Self {
         Self { rid, keyframes: KeyframeRequests::default(), size: None, allocation: None, run: None }
+    }
+
+    /// Takes over what the shard that feeds the encoding knows of it and of a packet that crossed.
+    pub fn follow(&mut self, crossing: &Crossing, now: Instant) {
+        let packet = &crossing.packet;
+        let epoch = packet.source.epoch;
+        self.rid = crossing.rid;
+        self.size = crossing.size;
+        if packet.picture.is_entry {
+            // The wish that was told is granted; the next is told at once.
+            self.keyframes = KeyframeRequests::default();
+        }
+        let run = match &mut self.run {
+            Some(run) if run.epoch == epoch => {
+                if !packet.is_recovered {
+                    run.note(packet.index, usize::from(packet.payload_len), false, now);
+                }
+                run
+            }
+            run => run.insert(Run::new(epoch, crossing.ssrc, crossing.format, packet.index, now)),
+        };
+        run.arrivals.advance_to(crossing.highest);
+        run.sender_report = crossing.sender_report;
+        run.remembered = crossing.remembered;
     }
 
     /// Whether packets came lately.

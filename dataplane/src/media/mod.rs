@@ -3,6 +3,7 @@
 
 pub mod arrival;
 pub mod carried;
+pub mod crossing;
 pub mod dependency;
 pub mod dependency_line;
 pub mod encoding;

@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::crossing::Crossing;
 use super::encoding::{Encoding, Run};
 use super::format::{Codec, Format, MediaKind};
 use super::packet_cache::PacketCache;
 use crate::id::{Rid, Ssrc};
-use crate::limits::{AUDIO_CACHE_LEN, SIZE_REQUESTS_MAX, VIDEO_CACHE_LEN};
+use crate::limits::{AUDIO_CACHE_LEN, ENCODINGS_PER_TRACK_MAX, SIZE_REQUESTS_MAX, VIDEO_CACHE_LEN};
 
 /// How often the best encoding is chosen anew.
 const RECONSIDER_INTERVAL: Duration = Duration::from_millis(100);
@@ -81,6 +82,35 @@ impl Track {
     /// The encoding that subscribers should get: the best that flows.
     pub fn best(&self) -> Option<u8> {
         self.best
+    }
+
+    /// Takes over what the shard that feeds the track knows of a packet that crossed. False if it belongs to no
+    /// encoding that a track can have.
+    pub fn follow(&mut self, crossing: &Crossing, now: Instant) -> bool {
+        if self.feed != crossing.feed {
+            self.feed = crossing.feed;
+            self.encodings.clear();
+        }
+        let packet = &crossing.packet;
+        let at = usize::from(packet.source.encoding);
+        if at >= ENCODINGS_PER_TRACK_MAX {
+            return false;
+        }
+        while self.encodings.len() <= at {
+            self.encodings.push(Encoding::new(None));
+        }
+        self.codec = Some(crossing.format.codec);
+        self.clock_offset_seconds = crossing.clock_offset_seconds;
+        self.best = crossing.best;
+        self.encodings[at].follow(crossing, now);
+        true
+    }
+
+    /// The publisher `feed` left the shard that feeds the track.
+    pub fn stop_following(&mut self, feed: u32) {
+        if self.feed == feed {
+            self.detach();
+        }
     }
 
     /// Begins a new run of numbers for `encoding`.

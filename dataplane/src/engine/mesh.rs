@@ -1,0 +1,316 @@
+//! Tracks that are fed on one shard and watched on others (D7).
+//!
+//! The **home** of a track is the shard of its publisher. On another shard with subscribers stands a **mirror** of
+//! it: a track of its own, with its own packet cache, that is fed by hops. A packet is opened at home and crosses
+//! once for each mirror that somebody watches; from the cache of the mirror it takes the way of every packet.
+//!
+//! # Invariants
+//!
+//! - What a mirror decides by was decided at home and came with the packet, so a subscriber gets the same
+//!   wherever it is.
+//! - A word that could not be told (who watches, who waits for a keyframe) is told with a later turn.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::hop::{Hop, Outlets, What};
+use super::tracks::{Mirror, TrackNode};
+use super::{Engine, TrackIndex};
+use crate::counters::{DropReason, add};
+use crate::id::{ShardId, TrackId};
+use crate::limits::{CROSSINGS_PER_TURN_MAX, EARLY_MIRRORS_MAX, LEFT_MIRRORS_MAX};
+use crate::media::crossing::{Crossing, Rank};
+use crate::media::packet_cache::CacheKey;
+
+/// What waits to cross.
+#[derive(Debug, Default)]
+pub(super) struct Mesh {
+    /// Packets of this turn.
+    leaving: Vec<Leaving>,
+    /// Tracks whose publisher left in this turn.
+    stopped: Vec<(TrackIndex, TrackId, u32)>,
+    /// Mirrors that have something to tell their homes.
+    untold: Vec<TrackId>,
+    /// Mirrors that have gone although their homes take them for watched.
+    left: VecDeque<(ShardId, TrackId)>,
+    /// Who watches tracks that are not here yet.
+    early: VecDeque<(TrackId, Mirror)>,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    track: TrackIndex,
+    id: TrackId,
+    key: CacheKey,
+    crossing: Crossing,
+}
+
+impl Engine {
+    /// Takes one hop of the shard `from`.
+    pub fn receive_hop(&mut self, from: ShardId, hop: &Hop, now: Instant) {
+        add(&self.counters.hops_received_total, 1);
+        // Subscribers are guarded one by one; what is left is ours, and must not cost the shard either (D14).
+        let taken = catch_unwind(AssertUnwindSafe(|| self.take_hop(from, hop, now)));
+        match taken {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => self.counters.note_drop(reason),
+            Err(_) => {
+                add(&self.counters.panics_total, 1);
+                tracing::error!("a hop panicked");
+            }
+        }
+    }
+
+    /// Hands over what waits to cross.
+    pub fn poll_hops(&mut self, outlets: &mut impl Outlets, now: Instant) {
+        self.tell_homes(outlets, now);
+        let mut leaving = std::mem::take(&mut self.mesh.leaving);
+        for one in leaving.drain(..) {
+            self.hand_over(&one, outlets);
+        }
+        self.mesh.leaving = leaving;
+        let mut stopped = std::mem::take(&mut self.mesh.stopped);
+        for (index, track, feed) in stopped.drain(..) {
+            let Some(node) = self.tracks.get_mut(index).filter(|node| node.id == track) else { continue };
+            for &Mirror { shard, place, .. } in &node.mirrors {
+                // A mirror that is not told sees the next publisher by its packets.
+                if outlets.offer(shard, Rank::Word, |hop| hop.say(What::Stopped { track, place, feed })) {
+                    add(&self.counters.hops_sent_total, 1);
+                }
+            }
+        }
+        self.mesh.stopped = stopped;
+    }
+
+    /// A packet that is offered here is offered on the shards that mirror its track, too.
+    pub(super) fn cross(&mut self, track: TrackIndex, key: CacheKey) {
+        let node = &self.tracks[track];
+        if node.mirrors.is_empty() {
+            return;
+        }
+        let Some(crossing) = Crossing::of(&node.track, key) else { return };
+        if self.mesh.leaving.len() >= CROSSINGS_PER_TURN_MAX {
+            self.counters.note_drops(DropReason::MeshFull, node.mirrors.len() as u64);
+            return;
+        }
+        self.mesh.leaving.push(Leaving { track, id: node.id, key, crossing });
+    }
+
+    /// The publisher of `track` left.
+    pub(super) fn note_stop(&mut self, track: TrackIndex) {
+        let node = &self.tracks[track];
+        if !node.mirrors.is_empty() {
+            self.mesh.stopped.push((track, node.id, node.track.feed()));
+        }
+    }
+
+    /// Somebody began or ceased to watch `track`, or waits for a keyframe of it: if it is a mirror, its home is
+    /// to know.
+    pub(super) fn note_untold(&mut self, track: TrackIndex) {
+        let node = &mut self.tracks[track];
+        if let Some(home) = node.home.as_mut().filter(|home| !home.is_listed) {
+            home.is_listed = true;
+            self.mesh.untold.push(node.id);
+        }
+    }
+
+    /// Asks for a keyframe of the best encoding of `track`, whichever that is.
+    pub(super) fn want_best_keyframe(&mut self, track: TrackIndex) {
+        let node = &mut self.tracks[track];
+        match (node.track.best(), &mut node.home) {
+            (Some(best), _) => self.want_keyframe(track, best),
+            (None, Some(home)) => {
+                home.wants_best = true;
+                self.note_untold(track);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// The shards that watched a new track before it came.
+    pub(super) fn take_early(&mut self, track: TrackId) -> Vec<Mirror> {
+        let (now, later) =
+            std::mem::take(&mut self.mesh.early).into_iter().partition(|early| early.0 == track);
+        self.mesh.early = later;
+        let now: VecDeque<(TrackId, Mirror)> = now;
+        now.into_iter().map(|(_, mirror)| mirror).collect()
+    }
+
+    /// A track was removed; its home is to send no more.
+    pub(super) fn note_removal(&mut self, node: &TrackNode) {
+        if let Some(home) = node.home.as_ref().filter(|home| home.is_told_watched) {
+            self.leave(home.shard, node.id);
+        }
+    }
+
+    fn leave(&mut self, home: ShardId, track: TrackId) {
+        let left = &mut self.mesh.left;
+        if !left.contains(&(home, track)) && left.len() < LEFT_MIRRORS_MAX {
+            left.push_back((home, track));
+        }
+    }
+
+    fn tell_homes(&mut self, outlets: &mut impl Outlets, now: Instant) {
+        let sent = &self.counters.hops_sent_total;
+        self.mesh.left.retain(|&(home, track)| {
+            let is_told = outlets.offer(home, Rank::Word, |hop| hop.say(What::Unsubscribe { track }));
+            add(sent, u64::from(is_told));
+            !is_told
+        });
+        let mut untold = std::mem::take(&mut self.mesh.untold);
+        untold.retain(|track| {
+            let Some(place) = self.tracks.find(*track) else { return false };
+            let (said, is_all) = tell_home(&mut self.tracks[place], place, outlets, now);
+            add(&self.counters.hops_sent_total, said);
+            !is_all
+        });
+        self.mesh.untold = untold;
+    }
+
+    fn hand_over(&mut self, one: &Leaving, outlets: &mut impl Outlets) {
+        let Some(node) = self.tracks.get_mut(one.track).filter(|node| node.id == one.id) else { return };
+        let TrackNode { track, mirrors, .. } = node;
+        let Some((packet, payload)) = track.cache.get(one.key) else {
+            self.counters.note_drops(DropReason::TooLate, mirrors.len() as u64);
+            return;
+        };
+        let dependency = track.cache.dependency(one.key);
+        for mirror in mirrors {
+            let write = |hop: &mut Hop| {
+                let (track, place) = (one.id, mirror.place);
+                hop.carry(What::Packet { track, place, crossing: one.crossing }, payload, dependency);
+            };
+            // What is left of a frame that has lost a packet on purpose is of no use.
+            let cut = mirror.cut.get_mut(usize::from(packet.source.encoding));
+            let is_rest = one.crossing.rank > Rank::Keyframe && cut.as_deref() == Some(&Some(packet.timestamp));
+            if !is_rest && outlets.offer(mirror.shard, one.crossing.rank, write) {
+                add(&self.counters.hops_sent_total, 1);
+                continue;
+            }
+            if let Some(cut) = cut {
+                *cut = Some(packet.timestamp);
+            }
+            self.counters.note_drop(DropReason::MeshFull);
+        }
+    }
+
+    fn take_hop(&mut self, from: ShardId, hop: &Hop, now: Instant) -> Result<(), DropReason> {
+        match &hop.what {
+            Some(What::Packet { track, place, crossing }) => {
+                self.take_packet(from, (*track, TrackIndex(*place)), crossing, &hop.bytes, now)
+            }
+            Some(What::Stopped { track, place, feed }) => {
+                if let Some(node) = self.mirror(from, *track, TrackIndex(*place)) {
+                    node.track.stop_following(*feed);
+                }
+                Ok(())
+            }
+            Some(What::Subscribe { track, place }) => {
+                self.add_mirror(*track, Mirror::new(from, *place));
+                Ok(())
+            }
+            Some(What::Unsubscribe { track }) => {
+                self.mesh.early.retain(|(early, mirror)| early != track || mirror.shard != from);
+                if let Some(index) = self.tracks.find(*track) {
+                    self.tracks[index].mirrors.retain(|mirror| mirror.shard != from);
+                }
+                Ok(())
+            }
+            Some(What::WantKeyframe { track, encoding }) => {
+                match (self.tracks.find(*track), encoding) {
+                    (Some(index), Some(encoding)) => self.want_keyframe(index, *encoding),
+                    (Some(index), None) => self.want_best_keyframe(index),
+                    (None, _) => {}
+                }
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn mirror(&mut self, from: ShardId, track: TrackId, place: TrackIndex) -> Option<&mut TrackNode> {
+        let is_it = |node: &&mut TrackNode| {
+            node.id == track && node.home.as_ref().is_some_and(|home| home.shard == from)
+        };
+        self.tracks.get_mut(place).filter(is_it)
+    }
+
+    fn take_packet(
+        &mut self,
+        from: ShardId,
+        (track, place): (TrackId, TrackIndex),
+        crossing: &Crossing,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let Some(node) = self.mirror(from, track, place).filter(|node| !node.subscribers.is_empty()) else {
+            // Its home has not heard that nobody watches, or the mirror is gone and could not say so.
+            if self.tracks.find(track).is_none() {
+                self.leave(from, track);
+            }
+            return Err(DropReason::NoSubscriber);
+        };
+        if !node.track.follow(crossing, now) {
+            return Err(DropReason::UnboundSsrc);
+        }
+        let cache = &mut node.track.cache;
+        cache.vacant_payload()[..bytes.len()].copy_from_slice(bytes);
+        let key = cache.commit(crossing.packet);
+        self.route(place, key, now);
+        Ok(())
+    }
+
+    fn add_mirror(&mut self, track: TrackId, mirror: Mirror) {
+        let Some(index) = self.tracks.find(track) else {
+            if self.mesh.early.len() >= EARLY_MIRRORS_MAX {
+                self.mesh.early.pop_front();
+            }
+            self.mesh.early.push_back((track, mirror));
+            return;
+        };
+        let mirrors = &mut self.tracks[index].mirrors;
+        mirrors.retain(|known| known.shard != mirror.shard);
+        mirrors.push(mirror);
+    }
+}
+
+/// Tells the home of a mirror what it does not know yet. Gives how much was said, and whether that was all.
+fn tell_home(
+    node: &mut TrackNode,
+    place: TrackIndex,
+    outlets: &mut impl Outlets,
+    now: Instant,
+) -> (u64, bool) {
+    let TrackNode { id: track, home: Some(home), subscribers, track: state, .. } = node else { return (0, true) };
+    let (track, place, mut said) = (*track, place.0, 0);
+    let mut say = |what| {
+        let is_said = outlets.offer(home.shard, Rank::Word, |hop| hop.say(what));
+        said += u64::from(is_said);
+        is_said
+    };
+    let is_watched = !subscribers.is_empty();
+    if is_watched != home.is_told_watched {
+        let what = if is_watched { What::Subscribe { track, place } } else { What::Unsubscribe { track } };
+        if !say(what) {
+            return (said, false);
+        }
+        home.is_told_watched = is_watched;
+    }
+    if home.wants_best && !say(What::WantKeyframe { track, encoding: None }) {
+        return (said, false);
+    }
+    home.wants_best = false;
+    for (at, encoding) in state.encodings.iter_mut().enumerate() {
+        let is_due = encoding.keyframes.due_at(now).is_some_and(|due| due <= now);
+        if is_due {
+            if !say(What::WantKeyframe { track, encoding: Some(at as u8) }) {
+                return (said, false);
+            }
+            encoding.keyframes.take_due(now);
+        }
+    }
+    home.is_listed = false;
+    (said, true)
+}
