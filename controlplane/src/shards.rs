@@ -127,6 +127,7 @@ impl Shards {
                 cpu: plan.cpus.get(index).copied(),
                 seed: u64::from_ne_bytes(random::bytes()),
                 io: plan.io,
+                mesh: None,
             };
             match start(config, Arc::clone(wake)) {
                 Ok(handle) => handles.push(handle),

@@ -53,6 +53,7 @@ impl Stage {
             cpu: None,
             seed: 42,
             io: IoSettings::default(),
+            mesh: None,
         };
         let shard = start(config).expect("a loopback port is free");
         let negotiator = Negotiator::new(Instant::now()).unwrap();

@@ -7,6 +7,7 @@ mod captures;
 mod codecs;
 mod dependency;
 mod extensions;
+mod mesh;
 mod replay;
 mod sealed;
 mod strangers;

@@ -84,6 +84,11 @@ impl Engine {
         self.mesh.stopped = stopped;
     }
 
+    /// How many packets wait to cross.
+    pub(super) fn leaving_len(&self) -> usize {
+        self.mesh.leaving.len()
+    }
+
     /// A packet that is offered here is offered on the shards that mirror its track, too.
     pub(super) fn cross(&mut self, track: TrackIndex, key: CacheKey) {
         let node = &self.tracks[track];
@@ -184,7 +189,8 @@ impl Engine {
             };
             // What is left of a frame that has lost a packet on purpose is of no use.
             let cut = mirror.cut.get_mut(usize::from(packet.source.encoding));
-            let is_rest = one.crossing.rank > Rank::Keyframe && cut.as_deref() == Some(&Some(packet.timestamp));
+            let is_rest =
+                one.crossing.rank > Rank::Keyframe && cut.as_deref() == Some(&Some(packet.timestamp));
             if !is_rest && outlets.offer(mirror.shard, one.crossing.rank, write) {
                 add(&self.counters.hops_sent_total, 1);
                 continue;
@@ -283,7 +289,9 @@ fn tell_home(
     outlets: &mut impl Outlets,
     now: Instant,
 ) -> (u64, bool) {
-    let TrackNode { id: track, home: Some(home), subscribers, track: state, .. } = node else { return (0, true) };
+    let TrackNode { id: track, home: Some(home), subscribers, track: state, .. } = node else {
+        return (0, true);
+    };
     let (track, place, mut said) = (*track, place.0, 0);
     let mut say = |what| {
         let is_said = outlets.offer(home.shard, Rank::Word, |hop| hop.say(what));

@@ -118,8 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_given_up_first_needs_the_most_room() {
-        let ranks =
-            [Rank::Word, Rank::Keyframe, Rank::Base, Rank::Spatial, Rank::Temporal, Rank::Smooth];
+        let ranks = [Rank::Word, Rank::Keyframe, Rank::Base, Rank::Spatial, Rank::Temporal, Rank::Smooth];
         for len in [1, 16, 100, 1024] {
             assert!(ranks.windows(2).all(|pair| pair[0] < pair[1]));
             assert!(ranks.windows(2).all(|pair| pair[0].reserve(len) <= pair[1].reserve(len)));

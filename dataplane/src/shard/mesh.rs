@@ -61,7 +61,8 @@ impl<T: Default> Mesh<T> {
     /// The same with rings of this length.
     pub fn with_ring_len(wakes: Vec<EventFd>, len: usize) -> Self {
         let count = wakes.len();
-        let bells: Vec<Arc<Bell>> = wakes.into_iter().map(|wake| Arc::new(Bell::new(Arc::new(wake)))).collect();
+        let bells: Vec<Arc<Bell>> =
+            wakes.into_iter().map(|wake| Arc::new(Bell::new(Arc::new(wake)))).collect();
         let share = (HOPS_PER_TURN / count.saturating_sub(1).max(1)).max(1);
         let port = |_| Port { outlets: (0..count).map(|_| None).collect(), inlets: Vec::new(), share };
         let mut ports: Vec<Port<T>> = (0..count).map(port).collect();
@@ -111,11 +112,12 @@ impl<T: Default> Port<T> {
     /// Wakes those that sleep and were given something since the last call; how many had to be woken.
     pub fn ring(&mut self) -> u64 {
         let fresh = self.outlets.iter_mut().flatten().filter(|outlet| outlet.is_fresh);
-        fresh.map(|outlet| {
-            outlet.is_fresh = false;
-            u64::from(outlet.bell.ring())
-        })
-        .sum()
+        fresh
+            .map(|outlet| {
+                outlet.is_fresh = false;
+                u64::from(outlet.bell.ring())
+            })
+            .sum()
     }
 }
 

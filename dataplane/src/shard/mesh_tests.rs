@@ -68,7 +68,10 @@ fn a_ring_whose_reader_is_gone_takes_everything_and_keeps_nothing() {
     let mut port = mesh.claim(ShardId(0)).unwrap();
     drop(mesh.claim(ShardId(1)));
     assert!((0..100).all(|item| put(&mut port, 1, Rank::Smooth, item)));
-    assert!(put(&mut port, 0, Rank::Base, 1) && put(&mut port, 9, Rank::Base, 1), "nor is there one to itself");
+    assert!(
+        put(&mut port, 0, Rank::Base, 1) && put(&mut port, 9, Rank::Base, 1),
+        "nor is there one to itself"
+    );
 }
 
 #[test]
