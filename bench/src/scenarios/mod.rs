@@ -7,6 +7,7 @@ mod classify;
 mod fanout;
 mod limit;
 mod mailbox;
+mod mesh_ring;
 mod rewrite;
 mod srtp;
 mod wakes;
@@ -27,4 +28,5 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rewrite::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
+    &mesh_ring::SCENARIO,
 ];
