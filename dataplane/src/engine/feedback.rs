@@ -105,8 +105,10 @@ impl Engine {
             None => measured,
         };
         peer.clock_offset_seconds = Some(offset);
-        for feed in &peer.feeds {
-            self.tracks[feed.track].track.clock_offset_seconds = Some(offset);
+        for at in 0..self.peers[index.0].feeds.len() {
+            let track = self.peers[index.0].feeds[at].track;
+            self.tracks[track].track.clock_offset_seconds = Some(offset);
+            self.note_report(track, ssrc);
         }
     }
 

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 
 use crate::id::{ShardId, TrackId};
 use crate::limits::DATAGRAM_SIZE_BYTES_MAX;
+use crate::media::arrival::SenderReport;
 use crate::media::crossing::{Crossing, Rank};
 
 /// One thing for another shard. A new one holds nothing.
@@ -24,14 +25,23 @@ pub struct Hop {
 pub(super) enum What {
     /// From the home of a track: its next packet, for the mirror in this place of the other shard.
     Packet { track: TrackId, place: usize, crossing: Crossing },
-    /// From the home of a track: the publisher `feed` left.
-    Stopped { track: TrackId, place: usize, feed: u32 },
+    /// From the home of a track, for the same: something is new that is not in a packet.
+    News { track: TrackId, place: usize, news: News },
     /// From a mirror, which is in this place: somebody watches it.
     Subscribe { track: TrackId, place: usize },
     /// From a mirror: nobody watches it any more.
     Unsubscribe { track: TrackId },
     /// From a mirror: somebody waits for a keyframe of this encoding, or of the best.
     WantKeyframe { track: TrackId, encoding: Option<u8> },
+}
+
+/// What is new with a publisher.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    /// It told the time: on the run of this epoch, if the track has one that it is about.
+    Report { run: Option<(u32, SenderReport)>, clock_offset_seconds: Option<f64> },
+    /// It left; `feed` is which it was.
+    Stopped { feed: u32 },
 }
 
 impl Hop {

@@ -15,22 +15,21 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::hop::{Hop, Outlets, What};
+use super::hop::{Hop, News, Outlets, What};
 use super::tracks::{Mirror, TrackNode};
 use super::{Engine, TrackIndex};
-use crate::counters::{DropReason, add};
-use crate::id::{ShardId, TrackId};
+use crate::counters::{Counters, DropReason, add};
+use crate::id::{ShardId, Ssrc, TrackId};
 use crate::limits::{CROSSINGS_PER_TURN_MAX, EARLY_MIRRORS_MAX, LEFT_MIRRORS_MAX};
 use crate::media::crossing::{Crossing, Rank};
 use crate::media::packet_cache::CacheKey;
+use crate::media::track::Track;
 
 /// What waits to cross.
 #[derive(Debug, Default)]
 pub(super) struct Mesh {
-    /// Packets of this turn.
+    /// What this turn has for the mirrors, in order.
     leaving: Vec<Leaving>,
-    /// Tracks whose publisher left in this turn.
-    stopped: Vec<(TrackIndex, TrackId, u32)>,
     /// Mirrors that have something to tell their homes.
     untold: Vec<TrackId>,
     /// Mirrors that have gone although their homes take them for watched.
@@ -43,8 +42,14 @@ pub(super) struct Mesh {
 struct Leaving {
     track: TrackIndex,
     id: TrackId,
-    key: CacheKey,
-    crossing: Crossing,
+    what: ForMirrors,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is almost always a packet, and its memory is reused")]
+enum ForMirrors {
+    Packet { key: CacheKey, crossing: Crossing },
+    News(News),
 }
 
 impl Engine {
@@ -67,21 +72,18 @@ impl Engine {
     pub fn poll_hops(&mut self, outlets: &mut impl Outlets, now: Instant) {
         self.tell_homes(outlets, now);
         let mut leaving = std::mem::take(&mut self.mesh.leaving);
-        for one in leaving.drain(..) {
-            self.hand_over(&one, outlets);
-        }
-        self.mesh.leaving = leaving;
-        let mut stopped = std::mem::take(&mut self.mesh.stopped);
-        for (index, track, feed) in stopped.drain(..) {
-            let Some(node) = self.tracks.get_mut(index).filter(|node| node.id == track) else { continue };
-            for &Mirror { shard, place, .. } in &node.mirrors {
-                // A mirror that is not told sees the next publisher by its packets.
-                if outlets.offer(shard, Rank::Word, |hop| hop.say(What::Stopped { track, place, feed })) {
-                    add(&self.counters.hops_sent_total, 1);
+        for Leaving { track, id, what } in leaving.drain(..) {
+            let Some(node) = self.tracks.get_mut(track).filter(|node| node.id == id) else { continue };
+            match what {
+                ForMirrors::Packet { key, crossing } => {
+                    hand_over(node, key, &crossing, outlets, &self.counters)
+                }
+                ForMirrors::News(news) => {
+                    add(&self.counters.hops_sent_total, tell_mirrors(node, news, outlets))
                 }
             }
         }
-        self.mesh.stopped = stopped;
+        self.mesh.leaving = leaving;
     }
 
     /// How many packets wait to cross.
@@ -100,14 +102,29 @@ impl Engine {
             self.counters.note_drops(DropReason::MeshFull, node.mirrors.len() as u64);
             return;
         }
-        self.mesh.leaving.push(Leaving { track, id: node.id, key, crossing });
+        let what = ForMirrors::Packet { key, crossing };
+        self.mesh.leaving.push(Leaving { track, id: node.id, what });
     }
 
     /// The publisher of `track` left.
     pub(super) fn note_stop(&mut self, track: TrackIndex) {
+        self.note_news(track, News::Stopped { feed: self.tracks[track].track.feed() });
+    }
+
+    /// The publisher of `track` reported on `ssrc`, or on another stream of its clock. It does not wait for the
+    /// next packet: timestamps hang on it.
+    pub(super) fn note_report(&mut self, track: TrackIndex, ssrc: Ssrc) {
+        let Track { encodings, clock_offset_seconds, .. } = &self.tracks[track].track;
+        let runs = encodings.iter().filter_map(|encoding| encoding.run.as_ref());
+        let run = runs.filter(|run| run.ssrc == ssrc).find_map(|run| Some((run.epoch, run.sender_report?)));
+        let clock_offset_seconds = *clock_offset_seconds;
+        self.note_news(track, News::Report { run, clock_offset_seconds });
+    }
+
+    fn note_news(&mut self, track: TrackIndex, news: News) {
         let node = &self.tracks[track];
-        if !node.mirrors.is_empty() {
-            self.mesh.stopped.push((track, node.id, node.track.feed()));
+        if !node.mirrors.is_empty() && self.mesh.leaving.len() < CROSSINGS_PER_TURN_MAX {
+            self.mesh.leaving.push(Leaving { track, id: node.id, what: ForMirrors::News(news) });
         }
     }
 
@@ -174,42 +191,19 @@ impl Engine {
         self.mesh.untold = untold;
     }
 
-    fn hand_over(&mut self, one: &Leaving, outlets: &mut impl Outlets) {
-        let Some(node) = self.tracks.get_mut(one.track).filter(|node| node.id == one.id) else { return };
-        let TrackNode { track, mirrors, .. } = node;
-        let Some((packet, payload)) = track.cache.get(one.key) else {
-            self.counters.note_drops(DropReason::TooLate, mirrors.len() as u64);
-            return;
-        };
-        let dependency = track.cache.dependency(one.key);
-        for mirror in mirrors {
-            let write = |hop: &mut Hop| {
-                let (track, place) = (one.id, mirror.place);
-                hop.carry(What::Packet { track, place, crossing: one.crossing }, payload, dependency);
-            };
-            // What is left of a frame that has lost a packet on purpose is of no use.
-            let cut = mirror.cut.get_mut(usize::from(packet.source.encoding));
-            let is_rest =
-                one.crossing.rank > Rank::Keyframe && cut.as_deref() == Some(&Some(packet.timestamp));
-            if !is_rest && outlets.offer(mirror.shard, one.crossing.rank, write) {
-                add(&self.counters.hops_sent_total, 1);
-                continue;
-            }
-            if let Some(cut) = cut {
-                *cut = Some(packet.timestamp);
-            }
-            self.counters.note_drop(DropReason::MeshFull);
-        }
-    }
-
     fn take_hop(&mut self, from: ShardId, hop: &Hop, now: Instant) -> Result<(), DropReason> {
         match &hop.what {
             Some(What::Packet { track, place, crossing }) => {
                 self.take_packet(from, (*track, TrackIndex(*place)), crossing, &hop.bytes, now)
             }
-            Some(What::Stopped { track, place, feed }) => {
+            Some(What::News { track, place, news }) => {
                 if let Some(node) = self.mirror(from, *track, TrackIndex(*place)) {
-                    node.track.stop_following(*feed);
+                    match news {
+                        News::Report { run, clock_offset_seconds } => {
+                            node.track.follow_clock(*run, *clock_offset_seconds);
+                        }
+                        News::Stopped { feed } => node.track.stop_following(*feed),
+                    }
                 }
                 Ok(())
             }
@@ -280,6 +274,49 @@ impl Engine {
         mirrors.retain(|known| known.shard != mirror.shard);
         mirrors.push(mirror);
     }
+}
+
+/// Hands a packet to every mirror that has room for it.
+fn hand_over(
+    node: &mut TrackNode,
+    key: CacheKey,
+    crossing: &Crossing,
+    outlets: &mut impl Outlets,
+    counters: &Counters,
+) {
+    let TrackNode { id, track, mirrors, .. } = node;
+    let Some((packet, payload)) = track.cache.get(key) else {
+        counters.note_drops(DropReason::TooLate, mirrors.len() as u64);
+        return;
+    };
+    let dependency = track.cache.dependency(key);
+    for mirror in mirrors {
+        let write = |hop: &mut Hop| {
+            let what = What::Packet { track: *id, place: mirror.place, crossing: *crossing };
+            hop.carry(what, payload, dependency);
+        };
+        // What is left of a frame that has lost a packet on purpose is of no use.
+        let cut = mirror.cut.get_mut(usize::from(packet.source.encoding));
+        let is_rest = crossing.rank > Rank::Keyframe && cut.as_deref() == Some(&Some(packet.timestamp));
+        if !is_rest && outlets.offer(mirror.shard, crossing.rank, write) {
+            add(&counters.hops_sent_total, 1);
+            continue;
+        }
+        if let Some(cut) = cut {
+            *cut = Some(packet.timestamp);
+        }
+        counters.note_drop(DropReason::MeshFull);
+    }
+}
+
+/// Tells every mirror what has room; how many were told. The others learn it from the next packet.
+fn tell_mirrors(node: &TrackNode, news: News, outlets: &mut impl Outlets) -> u64 {
+    let track = node.id;
+    let told = node.mirrors.iter().filter(|mirror| {
+        let what = What::News { track, place: mirror.place, news };
+        outlets.offer(mirror.shard, Rank::Word, |hop| hop.say(what))
+    });
+    told.count() as u64
 }
 
 /// Tells the home of a mirror what it does not know yet. Gives how much was said, and whether that was all.

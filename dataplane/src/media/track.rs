@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::arrival::SenderReport;
 use super::crossing::Crossing;
 use super::encoding::{Encoding, Run};
 use super::format::{Codec, Format, MediaKind};
@@ -104,6 +105,17 @@ impl Track {
         self.best = crossing.best;
         self.encodings[at].follow(crossing, now);
         true
+    }
+
+    /// Takes over what the publisher told of its clock on the shard that feeds the track: about the run of an epoch,
+    /// and in all.
+    pub fn follow_clock(&mut self, run: Option<(u32, SenderReport)>, clock_offset_seconds: Option<f64>) {
+        self.clock_offset_seconds = clock_offset_seconds;
+        let Some((epoch, report)) = run else { return };
+        let runs = self.encodings.iter_mut().filter_map(|encoding| encoding.run.as_mut());
+        for run in runs.filter(|run| run.epoch == epoch) {
+            run.sender_report = Some(report);
+        }
     }
 
     /// The publisher `feed` left the shard that feeds the track.
