@@ -17,11 +17,13 @@ use dataplane::transport::negotiate::PeerRole;
 use dataplane::transport::path::{Datagram, Egress};
 use harness::sockets::Stage;
 
+use crate::counting;
 use crate::sockets::on_both_backends;
 
 on_both_backends! {
     viewers_on_both_shards_see_the_same_and_who_comes_late_begins_at_once,
     a_stalled_shard_leaves_the_others_undisturbed_and_recovers,
+    a_packet_that_crosses_adds_no_allocation_on_either_shard,
 }
 
 fn meshed(io: IoChoice, mirrors: u16) -> Stage {
@@ -112,6 +114,39 @@ fn a_stalled_shard_leaves_the_others_undisturbed_and_recovers(io: IoChoice) {
     stage.publish(publisher, 60, Duration::from_secs(1));
     assert!(stage.clients[lost].client.counters().len() > before + 100, "the picture is back");
     assert_eq!(stage.shard.counters().dropped(DropReason::MeshFull), dropped);
+}
+
+fn a_packet_that_crosses_adds_no_allocation_on_either_shard(io: IoChoice) {
+    const WINDOW: Duration = Duration::from_secs(3);
+    for counted in [0, 1] {
+        let mut stage = meshed_with(io, 1, move |config| {
+            let is_counted = config.id == ShardId(counted);
+            ShardHandle::start_with(config, Arc::new(|| {}), move |config, counters| {
+                if is_counted {
+                    counting::count_this_thread();
+                }
+                Engine::new(config, counters)
+            })
+        });
+        let far = stage.mirrors[0].clone();
+        let publisher = stage.join(PeerRole::Publisher);
+        stage.join_on(&far, PeerRole::Subscriber);
+        // Every buffer grows to what it needs.
+        stage.publish(publisher, 60, WINDOW);
+        let before = counting::allocations();
+        stage.rest(WINDOW);
+        let at_rest = counting::allocations() - before;
+        let (before, crossed) = (counting::allocations(), far.counters().hops_received_total.load(Relaxed));
+        stage.publish(publisher, 60, WINDOW);
+        let under_media = counting::allocations() - before;
+        let crossed = far.counters().hops_received_total.load(Relaxed) - crossed;
+        assert!(crossed > 300, "{crossed} packets crossed");
+        let more = under_media.saturating_sub(at_rest);
+        assert!(
+            more < crossed / 50,
+            "shard {counted}: {more} allocations more while {crossed} packets crossed"
+        );
+    }
 }
 
 /// An engine whose thread can be made to hang.

@@ -293,6 +293,17 @@ fn a_mirror_takes_no_publisher() {
 }
 
 #[test]
+fn who_is_the_first_on_a_shard_learns_the_clock_that_was_told_before() {
+    let mut stage = Stage::new(10, 2);
+    let publisher = stage.publisher();
+    stage.publish(publisher, 1, 10);
+    stage.report(publisher);
+    let viewer = stage.viewer();
+    stage.publish(publisher, 1, 60);
+    assert!(!stage.world.clients[viewer].sender_reports.is_empty());
+}
+
+#[test]
 fn a_shard_that_does_not_keep_up_loses_packets_and_disturbs_nobody_else() {
     let mut stage = Stage::new(9, 2);
     let publisher = stage.publisher();
