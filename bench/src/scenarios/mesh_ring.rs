@@ -29,13 +29,13 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[64], full: &[2_000_000], max: 10_000_000_000 },
         },
     ],
-    figures: &[Figure {
+    figures: &[&[Figure {
         name: "crossing",
         unit: "ns",
         better: Better::Lower,
         digits: Some(1),
         meaning: "CPU time of copying a packet of 1100 bytes into the ring and out of it, on one thread",
-    }],
+    }]],
     charts: &[],
     work: Work::Pure(play),
 };

@@ -1,15 +1,27 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
+mod audio;
 mod backends;
 mod cache;
+mod churn;
 mod classify;
+mod command_latency;
 mod fanout;
+mod join_storm;
+mod keyframe_storm;
 mod limit;
+mod livestream;
+mod loss;
 mod mailbox;
+mod meeting;
+mod memory;
 mod mesh_ring;
 mod rewrite;
+mod rooms;
+mod shards;
 mod srtp;
+mod traffic;
 mod wakes;
 
 #[cfg(test)]
@@ -20,6 +32,17 @@ use crate::scenario::Scenario;
 /// All of them, servers first.
 pub(crate) const ALL: &[&Scenario] = &[
     &fanout::SCENARIO,
+    &livestream::SCENARIO,
+    &meeting::SCENARIO,
+    &audio::SCENARIO,
+    &rooms::SCENARIO,
+    &join_storm::SCENARIO,
+    &keyframe_storm::SCENARIO,
+    &loss::SCENARIO,
+    &command_latency::SCENARIO,
+    &memory::SCENARIO,
+    &shards::SCENARIO,
+    &churn::SCENARIO,
     &limit::SCENARIO,
     &backends::SCENARIO,
     &wakes::SCENARIO,
@@ -29,4 +52,5 @@ pub(crate) const ALL: &[&Scenario] = &[
     &cache::SCENARIO,
     &mailbox::SCENARIO,
     &mesh_ring::SCENARIO,
+    &traffic::SCENARIO,
 ];

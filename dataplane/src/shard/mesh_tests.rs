@@ -24,6 +24,13 @@ fn take(port: &mut Port<u64>) -> Vec<u64> {
     taken
 }
 
+/// docs/OPERATIONS.md says how much memory a ring takes.
+#[test]
+fn a_hop_takes_about_two_kilobytes() {
+    let size = size_of::<crate::engine::Hop>();
+    assert!((1_500..=2_304).contains(&size), "{size} bytes");
+}
+
 #[test]
 fn a_port_is_given_out_once_and_to_members_only() {
     let mesh = mesh(2, 4);
