@@ -140,7 +140,7 @@ struct State(Arc<Service>);
 pub type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
 /// Every counter of a shard that has no further label.
-pub const COUNTERS: [Row; 20] = [
+pub const COUNTERS: [Row; 23] = [
     ("packets_received", "Datagrams received", |c| &c.packets_received_total),
     ("received_bytes", "Bytes of UDP payload received", |c| &c.bytes_received_total),
     ("packets_forwarded", "RTP packets forwarded to subscribers", |c| &c.packets_forwarded_total),
@@ -169,10 +169,16 @@ pub const COUNTERS: [Row; 20] = [
     ),
     ("zero_copy_sends", "Sends that asked the kernel to make no copy", |c| &c.zero_copy_sends_total),
     ("zero_copy_copied", "Those of them that it has copied all the same", |c| &c.zero_copy_copied_total),
+    ("hops_sent", "Packets, and a few words, handed to other shards: once for each", |c| &c.hops_sent_total),
+    ("hops_received", "The same, taken from other shards", |c| &c.hops_received_total),
+    ("hop_wakes", "Times that another shard slept and was woken for hops", |c| &c.hop_wakes_total),
 ];
 
-const GAUGES: [Row; 2] =
-    [("transports", "Transports now", |c| &c.transports), ("tracks", "Tracks now", |c| &c.tracks)];
+const GAUGES: [Row; 3] = [
+    ("transports", "Transports now", |c| &c.transports),
+    ("tracks", "Tracks now, those that are fed on another shard included", |c| &c.tracks),
+    ("hops_waiting", "Hops that waited for the shard when it last looked", |c| &c.hops_waiting),
+];
 
 impl Collector for State {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

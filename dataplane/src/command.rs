@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use futures_channel::oneshot;
 
-use crate::id::{Mid, Rid, TrackId, TransportId};
+use crate::id::{Mid, Rid, ShardId, TrackId, TransportId};
 use crate::media::format::{Codec, MediaKind};
 use crate::media::wish::{Reason, Wish};
 use crate::transport::Transport;
@@ -28,6 +28,16 @@ pub enum Command {
         track: TrackId,
         /// Audio or video.
         kind: MediaKind,
+    },
+    /// Makes a track that transports of this shard may subscribe to, and that is fed on another one. Its
+    /// packets cross as soon as somebody here watches, and no longer.
+    MirrorTrack {
+        /// Its name.
+        track: TrackId,
+        /// Audio or video.
+        kind: MediaKind,
+        /// The shard that feeds it.
+        home: ShardId,
     },
     /// Ends a track and every subscription to it, and says goodbye to the transport that feeds it.
     RemoveTrack {
@@ -106,7 +116,7 @@ pub enum Refusal {
     /// The name is taken.
     #[error("the name is taken")]
     AlreadyExists,
-    /// The track is fed by another transport.
+    /// The track is fed by another transport, or on another shard.
     #[error("the track has a publisher already")]
     TrackIsPublished,
     /// A binding names a section that was not negotiated, or of the other kind.

@@ -88,6 +88,10 @@ drop_reasons! {
     OutboxFull => "outbox_full",
     /// More RTCP than `RTCP_PER_SECOND_MAX`.
     TooMuchRtcp => "too_much_rtcp",
+    /// The ring to a shard with subscribers had no room left for a packet of this layer.
+    MeshFull => "mesh_full",
+    /// Crossed to a shard whose last subscriber of the track had left meanwhile.
+    NoSubscriber => "no_subscriber",
     /// The kernel had no room for the datagram (EAGAIN, ENOBUFS).
     SendBufferFull => "send_buffer_full",
     /// The kernel refused the datagram for another reason.
@@ -142,6 +146,14 @@ pub struct Counters {
     pub zero_copy_sends_total: AtomicU64,
     /// Those of them that it has copied all the same.
     pub zero_copy_copied_total: AtomicU64,
+    /// Hops handed to other shards: packets, once for each shard, and the few words between shards.
+    pub hops_sent_total: AtomicU64,
+    /// Hops taken from other shards.
+    pub hops_received_total: AtomicU64,
+    /// Times that another shard slept and was woken for hops.
+    pub hop_wakes_total: AtomicU64,
+    /// Hops that waited for this shard when it last looked.
+    pub hops_waiting: AtomicU64,
     /// Transports on this shard now.
     pub transports: AtomicU64,
     /// Tracks on this shard now.
@@ -172,6 +184,10 @@ impl Default for Counters {
             receive_buffers_exhausted_total: AtomicU64::new(0),
             zero_copy_sends_total: AtomicU64::new(0),
             zero_copy_copied_total: AtomicU64::new(0),
+            hops_sent_total: AtomicU64::new(0),
+            hops_received_total: AtomicU64::new(0),
+            hop_wakes_total: AtomicU64::new(0),
+            hops_waiting: AtomicU64::new(0),
             transports: AtomicU64::new(0),
             tracks: AtomicU64::new(0),
             drops: DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),

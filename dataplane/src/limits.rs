@@ -14,6 +14,22 @@ pub const EGRESS_SLOT_BYTES: usize = DATAGRAM_SIZE_BYTES_MAX + EGRESS_GROWTH_BYT
 pub const PACKETS_PER_TURN: usize = 256;
 /// Commands applied in one turn of a shard.
 pub const COMMANDS_PER_TURN: usize = 64;
+/// Hops of other shards taken in one turn of a shard, over all of them.
+pub const HOPS_PER_TURN: usize = 256;
+/// Shards that can be meshed: each has a ring to each other.
+pub const MESH_SHARDS_MAX: usize = 32;
+/// Hops that may wait for one shard, over all rings to it: a hop is about 2 KiB.
+pub const MESH_HOPS_PER_SHARD: usize = 4096;
+/// Hops that one ring holds at least; that is less than the share of [`MESH_HOPS_PER_SHARD`] in a large mesh.
+pub const MESH_RING_LEN_MIN: usize = 128;
+/// Hops that one ring holds at most: four turns of a publisher's shard.
+pub const MESH_RING_LEN_MAX: usize = 1024;
+/// Packets that leave for other shards in one turn: what came, and what was recovered from redundancy.
+pub const CROSSINGS_PER_TURN_MAX: usize = 1024;
+/// Subscriptions of other shards to tracks that are not here yet: their command and ours come in any order.
+pub const EARLY_MIRRORS_MAX: usize = 1024;
+/// Mirrors that have gone and whose home is still to be told. A home that is not told hears it with its next packet.
+pub const LEFT_MIRRORS_MAX: usize = 256;
 /// Commands waiting for one shard. A full mailbox is answered with 503 at once.
 pub const MAILBOX_LEN_MAX: usize = 1024;
 /// Events waiting for the control plane. A full queue drops the event and counts it.
@@ -206,3 +222,6 @@ const _: () = assert!(
 const _: () = assert!(SEND_SLAB_BYTES >= 2 * EGRESS_SLOT_BYTES);
 const _: () = assert!(TRAIN_BYTES_MAX >= EGRESS_SLOT_BYTES && TRAIN_BYTES_MAX < 1 << 16);
 const _: () = assert!(RECEIVE_BATCH_LEN <= PACKETS_PER_TURN);
+const _: () = assert!(HOPS_PER_TURN >= MESH_SHARDS_MAX, "each ring has its share of a turn");
+const _: () = assert!(MESH_RING_LEN_MIN * (MESH_SHARDS_MAX - 1) <= MESH_HOPS_PER_SHARD);
+const _: () = assert!(MESH_RING_LEN_MAX >= PACKETS_PER_TURN && CROSSINGS_PER_TURN_MAX >= PACKETS_PER_TURN);

@@ -10,6 +10,7 @@
 
 pub mod capture;
 pub mod checker;
+mod cluster;
 pub mod decoder;
 pub mod frames;
 mod lines;

@@ -8,6 +8,7 @@ mod codecs;
 mod dependency;
 mod extensions;
 mod layers;
+mod mesh;
 mod replay;
 mod sealed;
 mod strangers;

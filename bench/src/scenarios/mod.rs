@@ -17,6 +17,7 @@ mod loss;
 mod mailbox;
 mod meeting;
 mod memory;
+mod mesh_ring;
 mod rewrite;
 mod rooms;
 mod shards;
@@ -52,5 +53,6 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rewrite::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
+    &mesh_ring::SCENARIO,
     &traffic::SCENARIO,
 ];

@@ -1,6 +1,8 @@
 //! The live state of rooms and sessions, as the API shows it.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
+
 use dataplane::command::{
     Command, EncodingReport, LayerPlace, LayerReport, Reply, SubscriptionReport, TrackReport,
 };
@@ -22,8 +24,10 @@ pub struct RoomView {
     pub name: String,
     /// `broadcast`: one publisher, many subscribers.
     pub kind: &'static str,
-    /// The shard that it is on.
+    /// The shard of its publisher.
     pub shard: u16,
+    /// All shards that have its tracks, ascending.
+    pub shards: Vec<u16>,
     /// Its publisher, or null.
     pub publisher: Option<PublisherView>,
     /// How many subscribers it has, those that are still connecting included.
@@ -262,14 +266,13 @@ impl Service {
             (self.frame(name, room, publisher, problems), self.ask(room, with_figures))
         };
         for (track, asked) in tracks {
-            let report = match asked {
-                Some(pending) => pending.reply().await.ok(),
-                None => None,
-            };
-            view.tracks.push(match report {
-                Some(Reply::Track(report)) => TrackView::new(&track, &report),
-                _ => TrackView::bare(&track),
-            });
+            let mut reports = Vec::with_capacity(asked.len());
+            for pending in asked.into_iter().flatten() {
+                if let Ok(Reply::Track(report)) = pending.reply().await {
+                    reports.push(report);
+                }
+            }
+            view.tracks.push(TrackView::new(&track, &reports));
         }
         Some(view)
     }
@@ -281,10 +284,13 @@ impl Service {
         publisher: Option<PublisherView>,
         problems: Vec<ProblemView>,
     ) -> RoomView {
+        let mirrors = room.tracks.iter().flat_map(|track| &track.mirrors);
+        let shards: BTreeSet<u16> = mirrors.chain([&room.shard]).map(|shard| shard.0).collect();
         RoomView {
             name: name.as_str().to_owned(),
             kind: "broadcast",
             shard: room.shard.0,
+            shards: shards.into_iter().collect(),
             publisher,
             subscribers: room.subscriber_count,
             tracks: Vec::new(),
@@ -292,11 +298,15 @@ impl Service {
         }
     }
 
-    /// Asks the shard for every track at once, so that the answers are awaited together.
-    fn ask(&self, room: &Room, with_figures: bool) -> Vec<(RoomTrack, Option<Pending>)> {
+    /// Asks the shards for every track at once, so that the answers are awaited together. That of the room is
+    /// asked first; of the others only their subscriptions are new.
+    fn ask(&self, room: &Room, with_figures: bool) -> Vec<(RoomTrack, Vec<Option<Pending>>)> {
         let ask = |track: &RoomTrack| {
-            let command = Command::DescribeTrack { track: track.id };
-            with_figures.then(|| self.shards.send(room.shard, command).ok()).flatten()
+            let shards = [room.shard].into_iter().chain(track.mirrors.iter().copied());
+            let shards = shards.filter(|_| with_figures);
+            shards
+                .map(|shard| self.shards.send(shard, Command::DescribeTrack { track: track.id }).ok())
+                .collect()
         };
         room.tracks.iter().map(|track| (track.clone(), ask(track))).collect()
     }
@@ -335,23 +345,16 @@ impl Service {
 }
 
 impl TrackView {
-    fn new(track: &RoomTrack, report: &TrackReport) -> Self {
-        Self {
-            codec: track.codec.or(report.codec).map(|codec| codec.name()),
-            bitrate_bps: report.encodings.iter().map(|encoding| encoding.bitrate_bps).sum(),
-            subscriptions: report.subscription_count,
-            encodings: report.encodings.iter().map(|encoding| EncodingView::new(track, encoding)).collect(),
-            ..Self::bare(track)
-        }
-    }
-
-    fn bare(track: &RoomTrack) -> Self {
+    /// The figures are those of the first report, which is of the shard that feeds the track.
+    fn new(track: &RoomTrack, reports: &[TrackReport]) -> Self {
+        let fed = reports.first();
+        let encodings = fed.map_or(&[][..], |report| &report.encodings);
         Self {
             kind: kind_name(track.kind),
-            codec: track.codec.map(|codec| codec.name()),
-            bitrate_bps: 0,
-            subscriptions: 0,
-            encodings: Vec::new(),
+            codec: track.codec.or(fed.and_then(|report| report.codec)).map(|codec| codec.name()),
+            bitrate_bps: encodings.iter().map(|encoding| encoding.bitrate_bps).sum(),
+            subscriptions: reports.iter().map(|report| report.subscription_count).sum(),
+            encodings: encodings.iter().map(|encoding| EncodingView::new(track, encoding)).collect(),
         }
     }
 }

@@ -105,8 +105,10 @@ impl Engine {
             None => measured,
         };
         peer.clock_offset_seconds = Some(offset);
-        for feed in &peer.feeds {
-            self.tracks[feed.track].track.clock_offset_seconds = Some(offset);
+        for at in 0..self.peers[index.0].feeds.len() {
+            let track = self.peers[index.0].feeds[at].track;
+            self.tracks[track].track.clock_offset_seconds = Some(offset);
+            self.note_report(track, ssrc);
         }
     }
 
@@ -205,9 +207,11 @@ impl Engine {
         let id = peer.id;
         for at in 0..self.peers[index.0].watches.len() {
             let watch = &self.peers[index.0].watches[at];
-            let track = watch.track;
-            if let Some(target) = watch.subscription.target_encoding(self.tracks[track].track.ladder()) {
-                self.want_keyframe(track, target);
+            let (track, ladder) = (watch.track, self.tracks[watch.track].track.ladder());
+            match watch.subscription.target_encoding(ladder) {
+                Some(target) => self.want_keyframe(track, target),
+                None if ladder.rungs().is_empty() => self.want_best_keyframe(track),
+                None => {}
             }
         }
         self.push_event(Event::TransportConnected { id });

@@ -81,8 +81,36 @@ impl DependencyReader {
 
     /// The structure that a frame is made by.
     pub fn in_force(&self, frame_number: u64) -> Option<&Structure> {
+        self.known(frame_number).map(|known| &known.structure)
+    }
+
+    /// The frame that this structure came with.
+    pub fn in_force_from(&self, frame_number: u64) -> Option<u64> {
+        self.known(frame_number).map(|known| known.from)
+    }
+
+    /// Takes over what another reader saw in a descriptor, so that it is read here with the structure of the frame
+    /// `from`, as it was there, or with none.
+    pub fn follow(&mut self, seen: &Dependency, bytes: &[u8], from: Option<u64>) {
+        let number = seen.frame_number;
+        if seen.templates.is_some()
+            && self.in_force_from(number) != Some(number)
+            && let Some((_, Some(structure))) = wire::read(bytes, None)
+        {
+            self.learn(structure, number);
+        }
+        // A structure that did not come here would be taken for the one before it.
+        if self.in_force_from(number) != from {
+            if self.current.as_ref().is_some_and(|current| current.from <= number) {
+                self.current = None;
+            }
+            self.previous = None;
+        }
+    }
+
+    fn known(&self, frame_number: u64) -> Option<&Known> {
         let known = [&self.current, &self.previous].into_iter().flatten();
-        known.filter(|known| known.from <= frame_number).map(|known| &known.structure).next()
+        known.map(|known| &**known).find(|known| known.from <= frame_number)
     }
 
     fn learn(&mut self, structure: Structure, from: u64) {
