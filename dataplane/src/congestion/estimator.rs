@@ -46,6 +46,10 @@ const SILENCE_STEP_US: f64 = 500_000.0;
 /// Without over-use for so long, a probe may begin; after a decrease it takes longer.
 const CALM_US: u64 = 1_000_000;
 const CALM_AFTER_DECREASE_US: u64 = 3_000_000;
+/// A delay that grows and is still so small is a burst, a keyframe perhaps: it holds the estimate.
+const OVERUSE_QUEUE_MS: f64 = 25.0;
+/// Who sends less than this share of what arrives lets the queue empty.
+const DRAINING: f64 = 0.9;
 /// A queue longer than this is not made longer.
 const STANDING_QUEUE_MS: f64 = 100.0;
 const CALM_QUEUE_MS: f64 = 50.0;
@@ -58,6 +62,10 @@ const SENT_MARGIN_BPS: f64 = 10_000.0;
 const REPORT_GROWTH: f64 = 1.08;
 /// The round trip while none is measured (libwebrtc).
 const ROUND_TRIP_DEFAULT_US: u64 = 200_000;
+/// For so long the estimate of a probe is proof.
+const PROOF_US: u64 = 5_000_000;
+/// For so long it is better known than what arrives.
+const FRESH_PROOF_US: u64 = 2_000_000;
 /// A failed probe lowers the estimate at most to this share of what arrived.
 const AFTER_PROBE: f64 = 0.95;
 
@@ -145,6 +153,8 @@ pub struct Estimator {
     has_reports: bool,
     reported_us: Option<u64>,
     round_trip_us: Option<u64>,
+    /// When a probe has carried how much.
+    carried: Option<(u64, f64)>,
 }
 
 /// What arrives, on the receiver's clock and on ours: it is the smaller of the two, since one of them can be
@@ -163,6 +173,11 @@ impl AckedRate {
 
     fn bitrate_bps(&self) -> Option<f64> {
         Some(self.by_arrival.bitrate_bps()?.min(self.by_departure.bitrate_bps()?))
+    }
+
+    /// The same over the last moments, in which a full link has delivered all that it can.
+    fn recent_bps(&self) -> Option<f64> {
+        Some(self.by_arrival.recent_bps()?.min(self.by_departure.recent_bps()?))
     }
 }
 
@@ -229,6 +244,7 @@ impl Estimator {
             has_reports: false,
             reported_us: None,
             round_trip_us: None,
+            carried: None,
         }
     }
 
@@ -237,6 +253,13 @@ impl Estimator {
         let (bps, cause) = self.bound();
         let bitrate_bps = (bps as u64).clamp(ESTIMATE_BPS_MIN, ESTIMATE_BPS_MAX);
         Estimate { bitrate_bps, cause }
+    }
+
+    /// What a probe has carried within the last five seconds, bits per second.
+    pub fn probed_bps(&self, now: Instant) -> Option<u64> {
+        let now_us = now.saturating_duration_since(self.epoch?).as_micros() as u64;
+        let (_, bps) = self.carried.filter(|(at_us, _)| now_us < at_us + PROOF_US)?;
+        Some(bps as u64)
     }
 
     /// Whether the link is full now.
@@ -351,35 +374,60 @@ impl Estimator {
     }
 
     fn update(&mut self, settled: Settled, now_us: u64) {
-        let signal = self.trend.signal();
+        let queue_ms = self.queueing.delay_ms();
+        let signal = match self.trend.signal() {
+            Signal::Overuse if queue_ms < OVERUSE_QUEUE_MS || self.is_draining() => Signal::Underuse,
+            signal => signal,
+        };
         if signal == Signal::Overuse {
             self.feedback.overused_us = Some(now_us);
         }
         let acked_bps = self.acked.bitrate_bps();
         let round_trip_us = self.round_trip_us.unwrap_or(ROUND_TRIP_DEFAULT_US);
-        let is_probes_fault = self.prober.is_to_blame(now_us);
-        let queue_ms = self.queueing.delay_ms();
+        let is_probes_fault = self.prober.is_to_blame(signal == Signal::Overuse, now_us);
         if let Some(finding) =
             self.prober.judge(signal == Signal::Overuse, queue_ms, round_trip_us, now_us)
         {
-            self.learn(finding, acked_bps);
+            self.learn(finding, acked_bps, now_us);
         }
         if !is_probes_fault {
             let may_grow = queue_ms < STANDING_QUEUE_MS && self.loss.bound_bps().is_none();
             let ceiling_bps = self.ceiling_bps();
-            let observation = Observation { signal, acked_bps, round_trip_us, may_grow, ceiling_bps };
+            let recent_bps = self.acked.recent_bps().map(|recent| recent.max(self.proven_bps(queue_ms, now_us)));
+            let observation =
+                Observation { signal, acked_bps, recent_bps, round_trip_us, may_grow, ceiling_bps };
             self.control.update(&observation, now_us);
             self.loss.note(settled, self.bound().0, acked_bps, now_us);
         }
     }
 
+    /// Whether less is sent than arrives, so that a queue empties: nothing more has to be taken away.
+    fn is_draining(&self) -> bool {
+        let rates = self.sent.recent_bps().zip(self.acked.by_arrival.recent_bps());
+        rates.is_some_and(|(sent, acked)| sent < DRAINING * acked)
+    }
+
+    /// What a fresh probe has carried, unless a long queue says otherwise. The keyframe of the layer that it was
+    /// for fills the link, and not much has arrived of that layer yet.
+    fn proven_bps(&self, queue_ms: f64, now_us: u64) -> f64 {
+        let is_fresh = |(at_us, _): &(u64, f64)| now_us < at_us + FRESH_PROOF_US && queue_ms < STANDING_QUEUE_MS;
+        self.carried.filter(is_fresh).map_or(0.0, |(_, bps)| bps)
+    }
+
     /// Takes what a probe has shown.
-    fn learn(&mut self, finding: Finding, acked_bps: Option<f64>) {
+    fn learn(&mut self, finding: Finding, acked_bps: Option<f64>, now_us: u64) {
         let before = self.control.bitrate_bps();
         match finding {
-            Finding::Carried { bps } => self.control.set(bps.max(before).min(self.ceiling_bps())),
-            Finding::Full { bps, .. } if bps > before => self.control.set(bps),
+            Finding::Carried { bps } => {
+                self.carried = Some((now_us, bps));
+                self.control.note_carried(bps.min(self.ceiling_bps()));
+            }
+            Finding::Full { bps, .. } if bps > before => {
+                self.control.note_capacity(bps);
+                self.control.set(bps);
+            }
             Finding::Full { bps, has_queue: true } => {
+                self.control.note_capacity(bps);
                 let floor = AFTER_PROBE * acked_bps.unwrap_or(0.0);
                 self.control.set(bps.max(floor).min(before));
             }
@@ -450,6 +498,7 @@ impl Estimator {
         self.loss = LossBound::default();
         self.control = RateControl::new(start.max(ESTIMATE_BPS_MIN as f64));
         self.remb_bps = None;
+        self.carried = None;
         self.round_trip_us = None;
     }
 

@@ -15,6 +15,7 @@
 //! | `allocator` | which layer of each track fits into the estimate |
 #![forbid(unsafe_code)]
 
+pub mod allocator;
 mod application_limit;
 pub mod estimator;
 mod groups;

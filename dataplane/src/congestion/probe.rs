@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use super::groups::Acked;
-use crate::limits::{PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN, PROBE_LEN};
+use crate::limits::{ESTIMATE_BPS_START, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN, PROBE_LEN};
 
 /// What failed is tried again after so many times the wait before.
 const BACK_OFF: f64 = 1.5;
@@ -39,6 +39,8 @@ const FULL: f64 = 0.9;
 const FULL_BACK_OFF: f64 = 0.95;
 /// What arrives so much faster than it was sent says nothing.
 const IMPLAUSIBLE: f64 = 2.0;
+/// The line through the delays shows over-use for so long after its cause has gone.
+const OVERUSE_LINGERS_US: u64 = 500_000;
 /// A queue that grows by this while a cluster is under way shows a full link.
 const QUEUE_GROWTH_MS: f64 = 10.0;
 /// A queue that grows by this ends a cluster.
@@ -167,8 +169,9 @@ impl Prober {
     }
 
     /// Whether delay and loss may be the doing of a cluster.
-    pub(super) fn is_to_blame(&self, now_us: u64) -> bool {
-        self.cluster.is_some() || now_us < self.shadow_until_us
+    pub(super) fn is_to_blame(&self, has_overuse: bool, now_us: u64) -> bool {
+        let lingers_us = if has_overuse { OVERUSE_LINGERS_US } else { 0 };
+        self.cluster.is_some() || now_us < self.shadow_until_us + lingers_us
     }
 
     /// Bytes of padding that should leave now. Begins a cluster when it is time.
@@ -189,11 +192,15 @@ impl Prober {
         if goal <= situation.estimate_bps || !situation.is_calm || now_us < self.next_us {
             return;
         }
-        let step = if self.count < FIRST_CLUSTERS { FIRST_STEP_MAX } else { STEP_MAX };
+        // At first there is nothing to lose, and every step costs a viewer seconds.
+        let (goal, step) = match self.count {
+            0..FIRST_CLUSTERS => (goal.max(self.demand.all_bps as f64), FIRST_STEP_MAX),
+            _ => (goal, STEP_MAX),
+        };
         self.count += 1;
         self.cluster = Some(Cluster {
             id: (self.count % 255) as u8 + 1,
-            bitrate_bps: goal.min(step * situation.estimate_bps),
+            bitrate_bps: goal.min((step * situation.estimate_bps).max(ESTIMATE_BPS_START as f64)),
             began_us: now_us,
             ends_us: now_us + PROBE_LEN.as_micros() as u64,
             queue_ms: situation.queue_ms,

@@ -7,6 +7,7 @@
 const BUCKET_US: u64 = 25_000;
 /// Half a second, and the bucket that is being filled.
 const BUCKETS: u64 = 21;
+const RECENT_BUCKETS: u64 = 8;
 /// A rate over less than this is chance.
 const BUCKETS_MIN: u64 = 6;
 
@@ -44,8 +45,17 @@ impl RateMeter {
 
     /// Bits per second over the buckets that are complete; `None` while there are too few.
     pub(super) fn bitrate_bps(&self) -> Option<f64> {
+        self.bitrate_over(BUCKETS - 1)
+    }
+
+    /// The same over the last 200 ms: restless, but a full link delivers evenly.
+    pub(super) fn recent_bps(&self) -> Option<f64> {
+        self.bitrate_over(RECENT_BUCKETS)
+    }
+
+    fn bitrate_over(&self, count_max: u64) -> Option<f64> {
         let (first, newest) = self.span?;
-        let count = (newest - first).min(BUCKETS - 1);
+        let count = (newest - first).min(count_max);
         if count < BUCKETS_MIN {
             return None;
         }

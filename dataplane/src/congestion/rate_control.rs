@@ -29,6 +29,8 @@ pub(super) struct Observation {
     pub(super) signal: Signal,
     /// What arrives, if that is known.
     pub(super) acked_bps: Option<f64>,
+    /// The same in the last moments.
+    pub(super) recent_bps: Option<f64>,
     pub(super) round_trip_us: u64,
     /// Whether the estimate may grow.
     pub(super) may_grow: bool,
@@ -64,6 +66,19 @@ impl RateControl {
         self.bitrate_bps = bitrate_bps.clamp(ESTIMATE_BPS_MIN as f64, ESTIMATE_BPS_MAX as f64);
     }
 
+    /// Takes what a full link has let through.
+    pub(super) fn note_capacity(&mut self, bitrate_bps: f64) {
+        self.capacity.note(bitrate_bps / 1e3);
+    }
+
+    /// Takes what a probe has carried: the link is wider than it was.
+    pub(super) fn note_carried(&mut self, bitrate_bps: f64) {
+        if self.capacity.band_kbps().is_some_and(|(_, upper)| bitrate_bps / 1e3 > upper) {
+            self.capacity = Capacity::default();
+        }
+        self.set(bitrate_bps.max(self.bitrate_bps));
+    }
+
     /// Goes on to `now_us`.
     pub(super) fn update(&mut self, observation: &Observation, now_us: u64) {
         let since = self.updated_us.replace(now_us).map_or(0, |before| now_us.saturating_sub(before));
@@ -77,7 +92,7 @@ impl RateControl {
 
     fn decrease(&mut self, observation: &Observation, now_us: u64) {
         let (shortest, longest) = DECREASE_EVERY_US;
-        let acked = observation.acked_bps;
+        let acked = observation.recent_bps;
         let is_far_off = acked.is_some_and(|acked| acked < 0.5 * self.bitrate_bps);
         let pause_us = if acked.is_none() { longest } else { observation.round_trip_us.clamp(shortest, longest) };
         let is_soon = self.decreased_us.is_some_and(|before| now_us.saturating_sub(before) < pause_us);
@@ -98,15 +113,17 @@ impl RateControl {
     fn increase(&mut self, observation: &Observation, since_us: u64) {
         let Some(acked) = observation.acked_bps else { return };
         let seconds = (since_us as f64 / 1e6).min(1.0);
-        let grown = match self.capacity.place_of(acked / 1e3) {
-            Place::Within => self.bitrate_bps + self.near_growth_bps(observation.round_trip_us) * seconds,
-            Place::Outside => {
-                self.capacity = Capacity::default();
-                self.bitrate_bps * GROWTH.powf(seconds)
+        if self.capacity.band_kbps().is_some_and(|(_, upper)| acked / 1e3 > upper) {
+            self.capacity = Capacity::default();
+        }
+        let mut ceiling = observation.ceiling_bps.min(ACKED_FACTOR * acked + ACKED_MARGIN_BPS);
+        let grown = match self.capacity.band_kbps() {
+            Some((_, upper)) => {
+                ceiling = ceiling.min(upper * 1e3);
+                self.bitrate_bps + self.near_growth_bps(observation.round_trip_us) * seconds
             }
-            Place::Unknown => self.bitrate_bps * GROWTH.powf(seconds),
+            None => self.bitrate_bps * GROWTH.powf(seconds),
         };
-        let ceiling = observation.ceiling_bps.min(ACKED_FACTOR * acked + ACKED_MARGIN_BPS);
         self.set(grown.min(ceiling).max(self.bitrate_bps));
     }
 
@@ -126,19 +143,13 @@ struct Capacity {
     variance: f64,
 }
 
-enum Place {
-    Unknown,
-    Within,
-    Outside,
-}
-
 impl Capacity {
     const WEIGHT: f64 = 0.05;
     const VARIANCE_RANGE: (f64, f64) = (0.4, 2.5);
     const DEVIATIONS: f64 = 3.0;
 
     fn note(&mut self, kbps: f64) {
-        if matches!(self.place_of(kbps), Place::Outside) {
+        if self.band_kbps().is_some_and(|(lower, upper)| kbps < lower || kbps > upper) {
             *self = Self::default();
         }
         let mean = self.mean.map_or(kbps, |mean| mean + Self::WEIGHT * (kbps - mean));
@@ -148,10 +159,11 @@ impl Capacity {
         self.mean = Some(mean);
     }
 
-    fn place_of(&self, kbps: f64) -> Place {
-        let Some(mean) = self.mean else { return Place::Unknown };
-        let band = Self::DEVIATIONS * (self.variance * mean).sqrt();
-        if (kbps - mean).abs() > band { Place::Outside } else { Place::Within }
+    /// What is not told from the mean.
+    fn band_kbps(&self) -> Option<(f64, f64)> {
+        let mean = self.mean?;
+        let width = Self::DEVIATIONS * (self.variance * mean).sqrt();
+        Some((mean - width, mean + width))
     }
 }
 
@@ -161,7 +173,14 @@ mod tests {
 
     fn observation(signal: Signal, acked_bps: f64) -> Observation {
         let acked_bps = Some(acked_bps);
-        Observation { signal, acked_bps, round_trip_us: 50_000, may_grow: true, ceiling_bps: 30e6 }
+        Observation {
+            signal,
+            acked_bps,
+            recent_bps: acked_bps,
+            round_trip_us: 50_000,
+            may_grow: true,
+            ceiling_bps: 30e6,
+        }
     }
 
     /// Ten updates a second.
