@@ -124,6 +124,17 @@ pub struct TransportReport {
     pub packets_sent: u64,
     /// Fraction lost that the peer reported last, 0..=1.
     pub fraction_lost: f64,
+    /// What its link carries; `None` if nothing is sent to it.
+    pub estimate: Option<EstimateReport>,
+}
+
+/// What the link towards a peer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EstimateReport {
+    /// Bits per second, everything from the IP header on.
+    pub bitrate_bps: u64,
+    /// What it comes from: the name of a `congestion::estimator::Cause`.
+    pub cause: &'static str,
 }
 
 /// The state of a track, for the API.

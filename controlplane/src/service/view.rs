@@ -111,6 +111,18 @@ pub struct SessionView {
     pub packets_sent: u64,
     /// Fraction lost that the peer reported last, 0 to 1.
     pub fraction_lost: f64,
+    /// What the link to a subscriber carries; left out for a publisher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EstimateView>,
+}
+
+/// What the link to a subscriber carries.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EstimateView {
+    /// Bits per second, everything from the IP header on.
+    pub bitrate_bps: u64,
+    /// What it comes from: `start`, `delay`, `loss`, `application_limited`, `remb` or `silence`.
+    pub cause: &'static str,
 }
 
 /// A problem of a session that was accepted, in the members of RFC 9457.
@@ -243,6 +255,10 @@ impl Service {
             packets_received: report.as_ref().map_or(0, |report| report.packets_received),
             packets_sent: report.as_ref().map_or(0, |report| report.packets_sent),
             fraction_lost: report.as_ref().map_or(0.0, |report| report.fraction_lost),
+            estimate: report
+                .as_ref()
+                .and_then(|report| report.estimate)
+                .map(|estimate| EstimateView { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause }),
         })
     }
 }

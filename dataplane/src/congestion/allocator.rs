@@ -245,17 +245,17 @@ impl Rounds {
         let is_new = share.is_new(at);
         let total_bps = self.total_bps - share.bitrate_bps() + option.bitrate_bps;
         let room_bps = if is_new { self.room.up_bps } else { self.room.keep_bps };
-        if is_new && share.is_held {
-            share.end(Reason::Policy);
-            return false;
-        }
+        let is_held = is_new && share.is_held;
         if total_bps as f64 > room_bps && cost_bps > 0 {
-            self.next_step.get_or_insert(cost_bps);
+            if !is_held {
+                self.next_step.get_or_insert(cost_bps);
+            }
             share.end(Reason::Estimate);
             return false;
         }
         // The lowest layer of somebody new does not wait for the steps of others.
-        if is_new && !share.is_first() && (self.has_risen || !self.room.may_rise) {
+        let is_turn = !is_new || share.is_first() || (self.room.may_rise && !self.has_risen);
+        if is_held || !is_turn {
             share.end(Reason::Policy);
             return false;
         }
@@ -268,9 +268,8 @@ impl Rounds {
     /// What the estimator should look for: the next step, and where all wishes end.
     fn demand(&self, budget: &Budget, shares: &[Share<'_>]) -> Demand {
         let others_bps = budget.audio_bps + budget.repeats_bps;
-        let goal = |cost_bps: u64| {
-            ((self.total_bps + others_bps) as f64 + STEP_MARGIN * cost_bps as f64) / SHARE
-        };
+        let goal =
+            |cost_bps: u64| ((self.total_bps + others_bps) as f64 + STEP_MARGIN * cost_bps as f64) / SHARE;
         let wanted_bps: u64 = shares.iter().map(Share::wanted_bps).sum();
         Demand {
             next_bps: self.next_step.map(|cost_bps| goal(cost_bps) as u64),

@@ -30,7 +30,8 @@ impl ApplicationLimit {
         let size = (rate_bps * WINDOW_SECONDS).max(1.0);
         let elapsed = self.updated_us.map_or(0, |before| now_us.saturating_sub(before)) as f64 / 1e6;
         self.updated_us = Some(now_us);
-        self.free_bits = (self.free_bits + rate_bps * elapsed - 8.0 * f64::from(size_bytes)).clamp(-size, size);
+        self.free_bits =
+            (self.free_bits + rate_bps * elapsed - 8.0 * f64::from(size_bytes)).clamp(-size, size);
         let free = self.free_bits / size;
         self.is_limited = if self.is_limited { free > ENDS } else { free > BEGINS };
     }

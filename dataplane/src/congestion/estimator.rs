@@ -28,6 +28,7 @@ use super::rate_control::{Observation, RateControl};
 use super::reports::Delivered;
 use super::sent_history::{Sent, SentHistory, Settled};
 use super::trend::{Signal, Trend};
+use crate::counters::ESTIMATE_CAUSES;
 use crate::limits::{ESTIMATE_BPS_MAX, ESTIMATE_BPS_MIN, ESTIMATE_BPS_START, TWCC_FEEDBACK_PER_SECOND_MAX};
 use crate::wire::twcc::{TICK_US, TransportFeedback};
 
@@ -48,6 +49,8 @@ const CALM_US: u64 = 1_000_000;
 const CALM_AFTER_DECREASE_US: u64 = 3_000_000;
 /// A delay that grows and is still so small is a burst, a keyframe perhaps: it holds the estimate.
 const OVERUSE_QUEUE_MS: f64 = 25.0;
+/// Who sends far less than the estimate would fall deep for jitter: it takes more to believe it.
+const LIMITED_OVERUSE_QUEUE_MS: f64 = 60.0;
 /// Who sends less than this share of what arrives lets the queue empty.
 const DRAINING: f64 = 0.9;
 /// A queue longer than this is not made longer.
@@ -97,7 +100,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in declaration order.
-    pub const ALL: [Cause; 6] =
+    pub const ALL: [Cause; ESTIMATE_CAUSES] =
         [Cause::Start, Cause::Delay, Cause::Loss, Cause::ApplicationLimited, Cause::Remb, Cause::Silence];
 
     /// The stable snake_case name, for metrics and the API.
@@ -376,7 +379,7 @@ impl Estimator {
     fn update(&mut self, settled: Settled, now_us: u64) {
         let queue_ms = self.queueing.delay_ms();
         let signal = match self.trend.signal() {
-            Signal::Overuse if queue_ms < OVERUSE_QUEUE_MS || self.is_draining() => Signal::Underuse,
+            Signal::Overuse if queue_ms < self.overuse_queue_ms() || self.is_draining() => Signal::Underuse,
             signal => signal,
         };
         if signal == Signal::Overuse {
@@ -385,20 +388,24 @@ impl Estimator {
         let acked_bps = self.acked.bitrate_bps();
         let round_trip_us = self.round_trip_us.unwrap_or(ROUND_TRIP_DEFAULT_US);
         let is_probes_fault = self.prober.is_to_blame(signal == Signal::Overuse, now_us);
-        if let Some(finding) =
-            self.prober.judge(signal == Signal::Overuse, queue_ms, round_trip_us, now_us)
-        {
+        if let Some(finding) = self.prober.judge(signal == Signal::Overuse, queue_ms, round_trip_us, now_us) {
             self.learn(finding, acked_bps, now_us);
         }
         if !is_probes_fault {
             let may_grow = queue_ms < STANDING_QUEUE_MS && self.loss.bound_bps().is_none();
             let ceiling_bps = self.ceiling_bps();
-            let recent_bps = self.acked.recent_bps().map(|recent| recent.max(self.proven_bps(queue_ms, now_us)));
+            let recent_bps =
+                self.acked.recent_bps().map(|recent| recent.max(self.proven_bps(queue_ms, now_us)));
             let observation =
                 Observation { signal, acked_bps, recent_bps, round_trip_us, may_grow, ceiling_bps };
             self.control.update(&observation, now_us);
-            self.loss.note(settled, self.bound().0, acked_bps, now_us);
+            self.loss.note(settled, self.control.bitrate_bps(), acked_bps, now_us);
         }
+    }
+
+    /// The shortest queue that is held against us.
+    fn overuse_queue_ms(&self) -> f64 {
+        if self.application.is_limited() { LIMITED_OVERUSE_QUEUE_MS } else { OVERUSE_QUEUE_MS }
     }
 
     /// Whether less is sent than arrives, so that a queue empties: nothing more has to be taken away.
@@ -410,7 +417,8 @@ impl Estimator {
     /// What a fresh probe has carried, unless a long queue says otherwise. The keyframe of the layer that it was
     /// for fills the link, and not much has arrived of that layer yet.
     fn proven_bps(&self, queue_ms: f64, now_us: u64) -> f64 {
-        let is_fresh = |(at_us, _): &(u64, f64)| now_us < at_us + FRESH_PROOF_US && queue_ms < STANDING_QUEUE_MS;
+        let is_fresh =
+            |(at_us, _): &(u64, f64)| now_us < at_us + FRESH_PROOF_US && queue_ms < STANDING_QUEUE_MS;
         self.carried.filter(is_fresh).map_or(0.0, |(_, bps)| bps)
     }
 
@@ -451,13 +459,15 @@ impl Estimator {
         if let Some(round_trip) = round_trip {
             self.round_trip_us = Some(round_trip.as_micros() as u64);
         }
-        let Some(Delivered { sent, received }) = delivered.filter(|delivered| delivered.sent > 0) else { return };
+        let Some(Delivered { sent, received }) = delivered.filter(|delivered| delivered.sent > 0) else {
+            return;
+        };
         self.has_reports = true;
         self.sent.advance(now_us);
         let sent_bps = self.sent.bitrate_bps().unwrap_or(0.0);
         let arrives_bps = sent_bps * f64::from(received) / f64::from(sent);
         let settled = Settled { received, lost: sent - received };
-        self.loss.note(settled, self.bound().0, Some(arrives_bps), now_us);
+        self.loss.note(settled, self.control.bitrate_bps(), Some(arrives_bps), now_us);
         let since_us = self.reported_us.replace(now_us).map_or(0, |before| now_us.saturating_sub(before));
         let seconds = (since_us as f64 / 1e6).min(1.0);
         match self.loss.bound_bps() {

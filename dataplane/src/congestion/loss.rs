@@ -25,8 +25,8 @@ const MEMORY: usize = 10;
 const GROWTH: f64 = 1.08;
 /// What arrives in spite of loss is worth so much: the bound does not fall below it.
 const FLOOR: f64 = 0.85;
-/// A bound so far above the estimate binds nobody.
-const FORGOTTEN: f64 = 1.5;
+/// So many windows have to be known before the link's own loss is told from ours, unless loss is heavy.
+const KNOWN_MIN: usize = 2;
 
 /// The bound, and the loss that it comes from.
 #[derive(Debug, Default)]
@@ -50,9 +50,9 @@ impl LossBound {
         self.count.checked_sub(1).map_or(0.0, |last| self.losses[last % MEMORY])
     }
 
-    /// Takes packets whose fate has become final by `now_us`. `estimate_bps` is the estimate so far,
-    /// `acked_bps` what arrives.
-    pub(super) fn note(&mut self, settled: Settled, estimate_bps: f64, acked_bps: Option<f64>, now_us: u64) {
+    /// Takes packets whose fate has become final by `now_us`. `by_delay_bps` is what the delay
+    /// allows, `acked_bps` what arrives.
+    pub(super) fn note(&mut self, settled: Settled, by_delay_bps: f64, acked_bps: Option<f64>, now_us: u64) {
         if self.window == Settled::default() {
             self.began_us = now_us;
         }
@@ -65,21 +65,24 @@ impl LossBound {
         let is_heavy = loss > HEAVY && elapsed_us >= HEAVY_WINDOW_US && total >= HEAVY_WINDOW_PACKETS;
         if is_long || is_heavy {
             self.window = Settled::default();
-            self.judge(loss, elapsed_us as f64 / 1e6, estimate_bps, acked_bps);
+            self.judge(loss, elapsed_us as f64 / 1e6, by_delay_bps, acked_bps);
         }
     }
 
-    fn judge(&mut self, loss: f64, seconds: f64, estimate_bps: f64, acked_bps: Option<f64>) {
+    fn judge(&mut self, loss: f64, seconds: f64, by_delay_bps: f64, acked_bps: Option<f64>) {
         let excess = loss - self.inherent();
+        let is_known = self.count >= KNOWN_MIN || loss > HEAVY;
         self.losses[self.count % MEMORY] = loss;
         self.count += 1;
-        if excess > HIGH {
+        if excess > HIGH && is_known {
+            let estimate_bps = self.bound_bps.map_or(by_delay_bps, |bound| bound.min(by_delay_bps));
             let reduced = estimate_bps * (1.0 - 0.5 * loss);
             let floor = acked_bps.map_or(0.0, |acked| FLOOR * acked);
             self.bound_bps = Some(reduced.max(floor).min(estimate_bps));
         } else if excess < LOW {
             let grown = self.bound_bps.map(|bound| bound * GROWTH.powf(seconds));
-            self.bound_bps = grown.filter(|&bound| bound < FORGOTTEN * estimate_bps);
+            // What is above the delay's bound binds nobody.
+            self.bound_bps = grown.filter(|&bound| bound < by_delay_bps);
         }
     }
 
@@ -96,14 +99,13 @@ mod tests {
     use super::*;
 
     /// Seconds of 100 packets each, of which so many are lost; the bound after each, in kbit/s.
-    fn bounds(losses: &[u32], estimate_bps: f64) -> Vec<Option<u64>> {
+    fn bounds(losses: &[u32], by_delay_bps: f64) -> Vec<Option<u64>> {
         let mut bound = LossBound::default();
         let mut said = Vec::new();
         for (second, &lost) in losses.iter().enumerate() {
             let begins_us = second as u64 * 1_000_001;
-            let current = bound.bound_bps().map_or(estimate_bps, |bps| bps.min(estimate_bps));
-            bound.note(Settled { received: 99 - lost, lost }, current, Some(500e3), begins_us);
-            bound.note(Settled { received: 1, lost: 0 }, current, Some(500e3), begins_us + 1_000_000);
+            bound.note(Settled { received: 99 - lost, lost }, by_delay_bps, Some(500e3), begins_us);
+            bound.note(Settled { received: 1, lost: 0 }, by_delay_bps, Some(500e3), begins_us + 1_000_000);
             said.push(bound.bound_bps().map(|bps| (bps / 1e3).round() as u64));
         }
         said
@@ -116,15 +118,13 @@ mod tests {
 
     #[test]
     fn loss_that_comes_on_top_lowers_the_bound_but_not_below_what_arrives() {
-        assert_eq!(bounds(&[0, 20, 20, 40], 1e6)[..3], [None, Some(900), Some(810)]);
+        assert_eq!(bounds(&[0, 0, 20, 20], 1e6), [None, None, Some(900), Some(810)]);
         assert_eq!(bounds(&[0, 40, 40, 40, 40, 40], 1e6).last(), Some(&Some(425)));
     }
 
     #[test]
     fn the_bound_rises_when_loss_is_over_and_goes_away() {
-        let all = bounds(&[[0, 20].as_slice(), &[0; 30]].concat(), 1e6);
-        assert_eq!(all[1..4], [Some(900), Some(972), Some(1_050)]);
-        assert_eq!(all.last(), Some(&None));
+        assert_eq!(bounds(&[0, 0, 20, 0, 0], 1e6)[2..], [Some(900), Some(972), None]);
     }
 
     #[test]

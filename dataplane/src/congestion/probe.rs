@@ -211,7 +211,9 @@ impl Prober {
 
     /// Takes a packet that leaves, media or padding. Answers the cluster that it belongs to, 0 if to none.
     pub(super) fn note_sent(&mut self, size_bytes: u16, now_us: u64) -> u8 {
-        let Some(cluster) = self.cluster.as_mut().filter(|cluster| now_us < cluster.ends_us) else { return 0 };
+        let Some(cluster) = self.cluster.as_mut().filter(|cluster| now_us < cluster.ends_us) else {
+            return 0;
+        };
         cluster.sent.note(size_bytes, now_us);
         cluster.id
     }
@@ -277,7 +279,9 @@ impl Cluster {
             && f64::from(acked.packets) >= ACKED_SHARE * f64::from(sent.packets)
             && acked.bytes as f64 >= ACKED_SHARE * sent.bytes as f64;
         let rates = sent.bitrate_bps(sent.last_bytes).zip(acked.bitrate_bps(acked.first_bytes));
-        let Some((send_bps, receive_bps)) = rates.filter(|_| has_enough) else { return Finding::Inconclusive };
+        let Some((send_bps, receive_bps)) = rates.filter(|_| has_enough) else {
+            return Finding::Inconclusive;
+        };
         if receive_bps > IMPLAUSIBLE * send_bps {
             Finding::Inconclusive
         } else if receive_bps < FULL * send_bps {
@@ -297,6 +301,7 @@ mod tests {
     fn prober(next_kbps: u64) -> Prober {
         let mut prober = Prober::new(1);
         prober.set_demand(Demand { next_bps: Some(next_kbps * 1_000), all_bps: 5_000_000 });
+        prober.count = FIRST_CLUSTERS;
         prober
     }
 
@@ -345,6 +350,7 @@ mod tests {
     #[test]
     fn a_step_has_a_bound() {
         let mut eager = prober(9_000);
+        eager.count = 0;
         eager.padding_due(&CALM, 0);
         assert_eq!(eager.cluster.map(|cluster| cluster.bitrate_bps), Some(1_500e3));
         eager.cluster = None;

@@ -94,7 +94,8 @@ impl RateControl {
         let (shortest, longest) = DECREASE_EVERY_US;
         let acked = observation.recent_bps;
         let is_far_off = acked.is_some_and(|acked| acked < 0.5 * self.bitrate_bps);
-        let pause_us = if acked.is_none() { longest } else { observation.round_trip_us.clamp(shortest, longest) };
+        let pause_us =
+            if acked.is_none() { longest } else { observation.round_trip_us.clamp(shortest, longest) };
         let is_soon = self.decreased_us.is_some_and(|before| now_us.saturating_sub(before) < pause_us);
         if is_soon && !is_far_off {
             return;

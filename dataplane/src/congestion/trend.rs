@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn the_threshold_learns_that_a_link_is_restless() {
         let mut trend = Trend::default();
-        for round in 0..200 {
-            signals(&mut trend, round * 10, 10, if round % 2 == 0 { 2_500 } else { -2_500 });
+        for round in 0..50 {
+            signals(&mut trend, round * 40, 40, if round % 2 == 0 { 1_200 } else { -1_200 });
         }
         assert!(trend.threshold > 2.0 * THRESHOLD_RANGE.0, "{}", trend.threshold);
         let calm = signals(&mut trend, 2_000, 500, 0);
