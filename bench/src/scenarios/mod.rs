@@ -1,9 +1,11 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod backends;
 mod cache;
 mod classify;
+mod estimate;
 mod fanout;
 mod limit;
 mod mailbox;
@@ -27,4 +29,6 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rewrite::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
+    &estimate::SCENARIO,
+    &allocator::SCENARIO,
 ];

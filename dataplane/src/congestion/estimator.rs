@@ -23,8 +23,9 @@ use super::groups::{Acked, Groups};
 use super::loss::LossBound;
 use super::probe::{Demand, Finding, Prober, Situation};
 use super::queueing::Queueing;
-use super::rate::RateMeter;
+use super::rate::{AckedRate, RateMeter};
 use super::rate_control::{Observation, RateControl};
+use super::receiver_clock::ReceiverClock;
 use super::reports::Delivered;
 use super::sent_history::{Sent, SentHistory, Settled};
 use super::trend::{Signal, Trend};
@@ -34,8 +35,6 @@ use crate::wire::twcc::{TICK_US, TransportFeedback};
 
 /// Arrivals that are sorted at once; browsers report fewer in one feedback.
 const SORTED_LEN: usize = 128;
-/// Arrival times get this on top, so that none is negative.
-const ARRIVAL_OFFSET_US: i64 = 1 << 50;
 /// A receiver's clock may run so far ahead of ours between two feedbacks before its times are not believed.
 const ARRIVAL_SLACK_US: u64 = 1_000_000;
 /// While packets wait for feedback, after this no estimate grows.
@@ -160,49 +159,6 @@ pub struct Estimator {
     carried: Option<(u64, f64)>,
 }
 
-/// What arrives, on the receiver's clock and on ours: it is the smaller of the two, since one of them can be
-/// made up.
-#[derive(Debug, Default)]
-struct AckedRate {
-    by_arrival: RateMeter,
-    by_departure: RateMeter,
-}
-
-impl AckedRate {
-    fn note(&mut self, acked: &Acked) {
-        self.by_arrival.add(acked.size_bytes.into(), acked.arrival_us);
-        self.by_departure.add(acked.size_bytes.into(), acked.sent_us);
-    }
-
-    fn bitrate_bps(&self) -> Option<f64> {
-        Some(self.by_arrival.bitrate_bps()?.min(self.by_departure.bitrate_bps()?))
-    }
-
-    /// The same over the last moments, in which a full link has delivered all that it can.
-    fn recent_bps(&self) -> Option<f64> {
-        Some(self.by_arrival.recent_bps()?.min(self.by_departure.recent_bps()?))
-    }
-}
-
-/// The times of feedback, made to go on over the wrap of its 24 bits.
-#[derive(Debug, Default)]
-struct ReceiverClock {
-    /// The first reference time, and the last one, in ticks.
-    reference: Option<(i64, i64)>,
-    newest_us: u64,
-}
-
-impl ReceiverClock {
-    /// What has to be added to the ticks of a feedback whose raw reference is `raw`.
-    fn shift(&mut self, raw: i64) -> i64 {
-        let (origin, last) = self.reference.unwrap_or((raw, raw));
-        // 24 bits of 64 ms are 2^32 ticks.
-        let unwrapped = last + i64::from((raw - last) as i32);
-        self.reference = Some((origin, unwrapped));
-        unwrapped - raw - origin
-    }
-}
-
 /// What is known of feedback as such.
 #[derive(Debug, Default)]
 struct FeedbackState {
@@ -325,7 +281,7 @@ impl Estimator {
 
     /// Notes what became of each packet, and hands on what has arrived, sorted.
     fn read_statuses(&mut self, feedback: &TransportFeedback<'_>, first: u64, now_us: u64) {
-        let shift = self.receiver.shift(i64::from(feedback.reference_time) * 256);
+        let shift_us = self.receiver.shift_us(feedback.reference_time);
         let since_last_us = self.feedback.last_us.map_or(u64::MAX / 4, |last| now_us.saturating_sub(last));
         let newest_plausible_us = match self.receiver.newest_us {
             0 => u64::MAX,
@@ -340,7 +296,7 @@ impl Estimator {
                 continue;
             };
             let Some(sent) = self.history.acknowledge(number) else { continue };
-            let arrival_us = ((ticks + shift) * TICK_US as i64 + ARRIVAL_OFFSET_US).max(0) as u64;
+            let arrival_us = (ticks * TICK_US as i64 + shift_us).max(0) as u64;
             has_jumped |= arrival_us > newest_plausible_us;
             self.receiver.newest_us = self.receiver.newest_us.max(arrival_us);
             shortest_us = Some(now_us.saturating_sub(sent.at_us).min(shortest_us.unwrap_or(u64::MAX)));
@@ -410,7 +366,7 @@ impl Estimator {
 
     /// Whether less is sent than arrives, so that a queue empties: nothing more has to be taken away.
     fn is_draining(&self) -> bool {
-        let rates = self.sent.recent_bps().zip(self.acked.by_arrival.recent_bps());
+        let rates = self.sent.recent_bps().zip(self.acked.recent_arrival_bps());
         rates.is_some_and(|(sent, acked)| sent < DRAINING * acked)
     }
 
@@ -586,3 +542,6 @@ impl Estimator {
         at.saturating_duration_since(*self.epoch.get_or_insert(at)).as_micros() as u64
     }
 }
+
+#[cfg(test)]
+mod tests;

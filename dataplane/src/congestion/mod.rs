@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `twcc_log` | what arrived from a publisher, to be told to its estimator |
 //! | `estimator` | what the link towards one subscriber carries: joins all below |
-//! | `sent_history` | what was sent when, until it is acknowledged |
+//! | `sent_history`, `receiver_clock` | what was sent when, until it is acknowledged; when it arrived |
 //! | `groups`, `trend`, `queueing` | does the delay grow; how much has it grown |
 //! | `rate` | how much arrives |
 //! | `rate_control` | from over-use, normal or under-use to a bitrate |
@@ -24,6 +24,7 @@ pub mod probe;
 mod queueing;
 mod rate;
 mod rate_control;
+mod receiver_clock;
 pub mod reports;
 mod sent_history;
 mod trend;

@@ -4,6 +4,8 @@
 //! second holds 15 frames of 30 in a second and still forgets a link that has narrowed within two decreases.
 #![forbid(unsafe_code)]
 
+use super::groups::Acked;
+
 const BUCKET_US: u64 = 25_000;
 /// Half a second, and the bucket that is being filled.
 const BUCKETS: u64 = 21;
@@ -65,6 +67,36 @@ impl RateMeter {
     }
 }
 
+/// What arrives, on the receiver's clock and on ours: it is the smaller of the two, since one of them can be
+/// made up.
+#[derive(Debug, Default)]
+pub(super) struct AckedRate {
+    by_arrival: RateMeter,
+    by_departure: RateMeter,
+}
+
+impl AckedRate {
+    pub(super) fn note(&mut self, acked: &Acked) {
+        self.by_arrival.add(acked.size_bytes.into(), acked.arrival_us);
+        self.by_departure.add(acked.size_bytes.into(), acked.sent_us);
+    }
+
+    /// Bits per second over half a second.
+    pub(super) fn bitrate_bps(&self) -> Option<f64> {
+        Some(self.by_arrival.bitrate_bps()?.min(self.by_departure.bitrate_bps()?))
+    }
+
+    /// The same over the last moments, in which a full link has delivered all that it can.
+    pub(super) fn recent_bps(&self) -> Option<f64> {
+        Some(self.by_arrival.recent_bps()?.min(self.by_departure.recent_bps()?))
+    }
+
+    /// On the receiver's clock alone: what a queue that empties still delivers.
+    pub(super) fn recent_arrival_bps(&self) -> Option<f64> {
+        self.by_arrival.recent_bps()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +110,18 @@ mod tests {
             measured.extend(meter.bitrate_bps());
         }
         assert!(measured.len() > 350 && measured.iter().all(|&bps| bps == 1_000_000.0), "{measured:?}");
+    }
+
+    #[test]
+    fn who_makes_up_arrival_times_is_not_faster_than_we_sent() {
+        let mut rate = AckedRate::default();
+        for packet in 0..200u64 {
+            let sent_us = packet * 10_000;
+            let arrival_us = sent_us / 10;
+            rate.note(&Acked { arrival_us, sent_us, size_bytes: 1_250, cluster: 0 });
+        }
+        let measured = rate.bitrate_bps().expect("it is long enough");
+        assert!((900e3..1.1e6).contains(&measured), "{measured}");
     }
 
     #[test]
