@@ -214,12 +214,11 @@ fn what_a_subscriber_reports_becomes_its_estimate() {
     let mut room = Room::new(10);
     let publisher = room.join(PeerRole::Publisher);
     let subscriber = room.join(PeerRole::Subscriber);
-    let estimate = |room: &mut Room, of| {
-        match room.world.command(Command::DescribeTransport { id: transport_id(of) }) {
+    let estimate =
+        |room: &mut Room, of| match room.world.command(Command::DescribeTransport { id: transport_id(of) }) {
             Reply::Transport(report) => report.estimate,
             other => panic!("{other:?}"),
-        }
-    };
+        };
     assert_eq!(estimate(&mut room, publisher), None, "nothing is sent to a publisher");
     assert_eq!(estimate(&mut room, subscriber).map(|estimate| estimate.cause), Some("start"));
     room.publish(publisher, Duration::from_secs(3));

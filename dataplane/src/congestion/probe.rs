@@ -183,7 +183,7 @@ impl Prober {
         if now_us >= cluster.ends_us {
             return 0;
         }
-        let elapsed = (now_us - cluster.began_us) as f64 / 1e6;
+        let elapsed = now_us.saturating_sub(cluster.began_us) as f64 / 1e6;
         (cluster.bitrate_bps * elapsed / 8.0 - cluster.sent.bytes as f64).max(0.0) as usize
     }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::congestion::twcc_log::TwccLog;
 use crate::id::Ssrc;
@@ -54,7 +56,7 @@ impl Conversation {
 
     fn hear(&mut self, bytes: &[u8]) {
         let now = self.now() + WAY;
-        for packet in packets(bytes).unwrap() {
+        for packet in packets(bytes).into_iter().flatten() {
             if let RtcpPacket::TransportFeedback(feedback) = packet {
                 self.refused.extend(self.estimator.on_feedback(&feedback, now).err());
             }
@@ -196,5 +198,29 @@ fn another_path_begins_anew() {
 fn a_cause_has_its_place_in_the_gauges() {
     for (place, cause) in Cause::ALL.into_iter().enumerate() {
         assert_eq!(cause as usize, place, "{}", cause.name());
+    }
+}
+
+proptest! {
+    /// Whatever a receiver makes up: it gains no more than it was sent, and nothing breaks.
+    #[test]
+    fn lies_have_a_bound(
+        lies in proptest::collection::vec(
+            (proptest::collection::vec((0u16..80, 0u64..400_000), 0..40), any::<u64>(), 0u64..40), 1..60,
+        ),
+    ) {
+        let mut subscriber = Conversation::new();
+        for (arrivals, remb_bps, packets) in lies {
+            subscriber.play(20 + packets, None);
+            let newest = subscriber.estimator.next_number();
+            let told = subscriber.now();
+            for (back, later_us) in arrivals {
+                subscriber.log.note(newest.wrapping_sub(back), Ssrc(1), told + Duration::from_micros(later_us));
+            }
+            let bytes = subscriber.feedback();
+            subscriber.hear(&bytes);
+            subscriber.estimator.on_remb(remb_bps, subscriber.now());
+            prop_assert!((5..=1_600).contains(&subscriber.kbps()), "{}", subscriber.kbps());
+        }
     }
 }
