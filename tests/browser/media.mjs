@@ -18,6 +18,9 @@ const LIP_SYNC_MS_MAX = 60;
 const PLAYOUT_TIMES_MS_MAX = 15_000;
 const RAMP_BPS_MIN = 1_500_000;
 const RAMP_MS_MAX = 15_000;
+/** Of the frames that were sent, this share has to be seen, but for those between the two readings. */
+const SHARE_SEEN_MIN = 0.8;
+const FRAMES_UNDER_WAY = 5;
 const STEADY = "voice=0&start=1&prefer=maintain-resolution";
 const SMALL = `${STEADY}&resolution=360&simulcast=0`;
 
@@ -32,7 +35,7 @@ export function mediaTests(world) {
       const pages = [await publish(room, `${SMALL}&codec=${codec}`, {}, server)];
       pages.push(await watch(room, {}, server), await watch(room, {}, server));
       try {
-        for (const viewer of pages.slice(1)) await assertWatches(viewer, codec);
+        for (const viewer of pages.slice(1)) await assertWatches(viewer, codec, pages[0]);
         await assertGcm(pages[0]);
         const moving = await backends(server);
         assert.ok(moving.length > 0 && moving.every((backend) => backend === server.backend), `${moving}`);
@@ -138,7 +141,7 @@ export function mediaTests(world) {
   });
 }
 
-async function assertWatches(viewer, codec) {
+async function assertWatches(viewer, codec, publisher) {
   const first = await untilPicture(viewer);
   assert.match(first.codec, new RegExp(`/${codec}$`, "i"));
   await until("640 x 360", 10_000, async () => {
@@ -146,10 +149,12 @@ async function assertWatches(viewer, codec) {
     return frameWidth === 640 && frameHeight === 360;
   });
   const dots = await pixels(viewer);
-  const before = (await inboundVideo(viewer)).framesDecoded;
+  // Held against what was sent, because a busy machine encodes fewer frames and that is not the server's fault.
+  const before = await Promise.all([framesSent(publisher), framesDecoded(viewer)]);
   await pause(2_000);
-  const grown = (await inboundVideo(viewer)).framesDecoded - before;
-  assert.ok(grown >= 20, `only ${grown} frames in 2 s`);
+  const after = await Promise.all([framesSent(publisher), framesDecoded(viewer)]);
+  const [sent, seen] = after.map((count, index) => count - before[index]);
+  assert.ok(sent > 0 && seen >= SHARE_SEEN_MIN * sent - FRAMES_UNDER_WAY, `${seen} frames seen of ${sent} sent in 2 s`);
   const moved = (await pixels(viewer)).filter((dot, index) => Math.abs(dot - dots[index]) > 8).length;
   assert.ok(moved > 0, "the picture stands still");
   assert.ok(Math.max(...dots) - Math.min(...dots) > 60, "the picture is of one colour");
@@ -158,6 +163,15 @@ async function assertWatches(viewer, codec) {
   assert.ok(db > -60, `heard only ${db} dB`);
   await assertGcm(viewer);
   assert.deepEqual(viewer.errors, []);
+}
+
+async function framesSent(page) {
+  const streams = (await stats(page)).filter((entry) => entry.type === "outbound-rtp" && entry.kind === "video");
+  return streams.reduce((sum, stream) => sum + stream.framesSent, 0);
+}
+
+async function framesDecoded(viewer) {
+  return (await inboundVideo(viewer)).framesDecoded;
 }
 
 async function assertGcm(page) {
