@@ -9,6 +9,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 use crate::find::objective::Objective;
+use crate::impair::LinkRequest;
 use crate::scenario::{Scenario, Size, Sizes, Value};
 use crate::scenarios::ALL;
 use crate::targets::{ALLOWED, Target, Wishes};
@@ -44,6 +45,8 @@ pub(crate) enum Action {
         /// The second one
         b: PathBuf,
     },
+    /// Runs a server and any program behind a bad link to it: loss, delay, jitter, a rate with its queue
+    Link(LinkRequest),
     /// Makes one HTML page of JSON files, and its plots as SVG files beside it
     Report {
         /// What `run` and `find` have written
@@ -75,6 +78,9 @@ pub(crate) struct Options {
     /// Play as little as shows that it works; the figures mean nothing
     #[arg(long)]
     smoke: bool,
+    /// Threads that the generator receives on [default: half of the cores]
+    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    generator_threads: Option<u16>,
     /// Where the JSON goes [default: bench-results/SCENARIO-TIME.json in the target folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -127,6 +133,12 @@ impl Options {
     /// How often.
     pub(crate) fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.smoke { 1 } else { 3 })
+    }
+
+    /// Threads that the generator receives on. The other half of the cores is left to the server.
+    pub(crate) fn generator_threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.generator_threads.map_or((cores / 2).max(1), usize::from)
     }
 }
 
@@ -209,7 +221,7 @@ fn command_of(scenario: &'static Scenario, searched: Option<&str>) -> Command {
 
 fn figures_of(scenario: &Scenario) -> String {
     let mut text = String::from("Figures:\n");
-    for figure in scenario.figures {
+    for figure in scenario.figures() {
         text += &format!("  {:<20} {:<4} {}\n", figure.name, figure.unit, figure.meaning);
     }
     text
@@ -311,7 +323,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_its_name() {
         for (line, part) in [
-            ("run fanout --subscribers 0", "from 1 to 5000"),
+            ("run fanout --subscribers 0", "from 1 to 20000"),
             ("run fanout --target kurento", "kurento"),
             ("run limit --link carrier-pigeon", "carrier-pigeon"),
             ("run nothing", "nothing"),
@@ -329,7 +341,7 @@ mod tests {
     fn list_names_every_scenario_with_its_sizes() {
         let text = list(None).unwrap();
         assert!(ALL.iter().all(|scenario| text.contains(scenario.question)));
-        assert!(text.contains("50,200 (smoke 2)"), "{text}");
+        assert!(text.contains("10,50,200,1000,2000 (smoke 2)"), "{text}");
         assert!(list(Some("fanout")).unwrap().contains("forward_p99"));
         assert!(list(Some("nothing")).is_err());
     }

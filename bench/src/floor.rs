@@ -24,8 +24,8 @@ use dataplane::udp::{Surroundings, socket as udp_socket};
 use dataplane::wire::rtp::{self, RtpHeader};
 
 use crate::failure::{Failure, OrFail};
-use crate::load::payload::PAYLOAD_LEN;
 use crate::load::socket::{self, Receiver};
+use crate::traffic::{PACKETS_PER_BURST, PAYLOAD_LEN_MAX};
 
 /// The profile that browsers choose.
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
@@ -38,6 +38,8 @@ const CARRY_TIMEOUT: Duration = Duration::from_secs(5);
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between two looks for what has not arrived yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Subscribers of [`usual_ns`].
+const USUAL_SUBSCRIBERS: u64 = 50;
 /// Room for one sealed packet.
 const PACKET_BYTES_MAX: usize = 1500;
 
@@ -82,6 +84,12 @@ pub(crate) struct Floor {
 struct Arrived {
     packets: u64,
     damaged: u64,
+}
+
+/// The floor that other figures are compared with, ns a packet: on loopback, in the trains that a browser's
+/// bursts make.
+pub(crate) fn usual_ns(packets: u64) -> Result<f64, Failure> {
+    on_loopback(USUAL_SUBSCRIBERS, PACKETS_PER_BURST, packets)
 }
 
 /// CPU time of sealing and sending one packet over loopback in trains of `train`, ns.
@@ -151,7 +159,7 @@ impl Floor {
             sinks: ends.sinks,
             receiver: Receiver::new(),
             index: 1,
-            payload: (0..PAYLOAD_LEN).map(|at| at as u8).collect(),
+            payload: (0..PAYLOAD_LEN_MAX).map(|at| at as u8).collect(),
             slab: vec![0; SLAB_BYTES],
             clock: ThreadCpuClock::of_current_thread().or_fail("the CPU clock of a thread", "")?,
         })

@@ -2,9 +2,9 @@
 //!
 //! The latter two live in network namespaces of a thread's own: they are gone with its sockets, and nothing
 //! of them is seen outside.
+#![forbid(unsafe_code)]
 
 use std::fs;
-use std::io;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::mpsc;
@@ -12,6 +12,7 @@ use std::thread;
 
 use crate::failure::{Failure, OrFail};
 use crate::floor::Ends;
+use crate::impair::system::leave_network;
 
 /// Networks that are routed nowhere (RFC 5737).
 const SENDER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -52,14 +53,6 @@ fn apart<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T,
         });
         thread.join().unwrap_or_else(|_| Err(Failure::new("a thread of the floor panicked", "report it")))
     })
-}
-
-fn leave_network() -> io::Result<()> {
-    // SAFETY: unshare takes a number; only the network of the calling thread changes.
-    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Two ends of a virtual cable: the kernel's receive path runs in the sender's system call, as on loopback.

@@ -1,9 +1,10 @@
 //! The bench suite of Sluice: how much, how fast, at what cost, for Sluice and for other SFUs.
 //!
 //! A scenario answers one question and is one file in `scenarios/`; `scenario` says what it declares and what
-//! it is handed, `schedule` plays it, `find` searches with it. `load/` makes the traffic, `targets/` starts
-//! and ends the servers, `measure/` reads what the kernel knows about them, `floor` and `link` tell what the
-//! machine can do at all, and `report/` says it to a person and to a machine. What a figure means stands in
+//! it is handed, `schedule` plays it, `find` searches with it. `show/` is a round with publishers and viewers:
+//! `traffic/` plans the packets, `load/` sends and receives them, `impair/` makes bad links. `targets/` starts and
+//! ends the servers, `measure/` reads what the kernel knows about them, `floor` and `link` tell what the machine can
+//! do at all, and `report/` says it to a person and to a machine. What a figure means stands in
 //! docs/BENCHMARKING.md.
 
 mod cli;
@@ -11,6 +12,7 @@ mod copier;
 mod failure;
 mod find;
 mod floor;
+mod impair;
 mod link;
 mod load;
 mod measure;
@@ -18,7 +20,9 @@ mod report;
 mod scenario;
 mod scenarios;
 mod schedule;
+mod show;
 mod targets;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,7 +43,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match start(Arguments::parse().action) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
@@ -47,8 +51,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(action: Action) -> Result<(), Failure> {
+fn start(action: Action) -> Result<ExitCode, Failure> {
     match action {
+        Action::Link(request) => return impair::command::run(&request).map(ExitCode::from),
         Action::List { scenario } => {
             print!("{}", cli::list(scenario.as_deref())?);
             Ok(())
@@ -65,6 +70,7 @@ fn start(action: Action) -> Result<(), Failure> {
             page::write(&documents?, &out, svg.as_deref())
         }
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 fn run(chosen: Chosen, wishes: Wishes) -> Result<(), Failure> {
@@ -111,7 +117,14 @@ fn prepare(
     }
     load::socket::raise_file_limit();
     let starter = Starter::prepare(&targets, wishes)?;
-    let order = Order { scenario, size: options.size(), chosen: values, targets, rounds: options.rounds() };
+    let order = Order {
+        scenario,
+        size: options.size(),
+        chosen: values,
+        targets,
+        rounds: options.rounds(),
+        generator_threads: options.generator_threads(),
+    };
     Ok((order, starter, options.out))
 }
 

@@ -18,6 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::impair::World;
 use crate::targets::Server;
 pub(crate) use bench::{Bench, Played, fold};
 
@@ -29,8 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) question: &'static str,
     /// What may be set; several values of one parameter are played one after another.
     pub(crate) parameters: &'static [Parameter],
-    /// Everything it may measure.
-    pub(crate) figures: &'static [Figure],
+    /// Everything it may measure, in groups that scenarios share.
+    pub(crate) figures: &'static [&'static [Figure]],
     /// What of it is drawn in a report.
     pub(crate) charts: &'static [Chart],
     /// How it is played.
@@ -44,7 +45,17 @@ pub(crate) enum Work {
     /// With sockets of its own.
     Local(fn(&mut Bench) -> Result<(), Failure>),
     /// Against a server. `find` may search the largest value of the parameter `scale`.
-    Server { play: fn(&mut Bench, &Server) -> Result<(), Failure>, scale: &'static str },
+    Server { play: fn(&mut Bench, &Server) -> Result<(), Failure>, scale: &'static str, settings: Settings },
+    /// The same, in a network of its own, where clients may be put behind bad links.
+    Linked { play: fn(&mut Bench, &Server, &World) -> Result<(), Failure>, scale: &'static str },
+}
+
+/// With which settings a Sluice is started for a point. What the target itself says comes after them.
+pub(crate) type Settings = fn(&Point) -> Vec<(String, String)>;
+
+/// The settings of a scenario that needs none.
+pub(crate) fn usual_settings(_: &Point) -> Vec<(String, String)> {
+    Vec::new()
 }
 
 /// Something that may be set.
@@ -145,20 +156,30 @@ impl Scenario {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
+    /// Everything it may measure.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = &'static Figure> {
+        self.figures.iter().flat_map(|group| group.iter())
+    }
+
     /// The figure of that name.
     pub(crate) fn figure(&self, name: &str) -> Option<&'static Figure> {
-        self.figures.iter().find(|figure| figure.name == name)
+        self.figures().find(|figure| figure.name == name)
+    }
+
+    /// Whether any of its figures is a time that a step takes.
+    pub(crate) fn has_times(&self) -> bool {
+        self.figures().any(|figure| figure.unit == "ns")
     }
 
     /// Whether it needs a server.
     pub(crate) fn needs_server(&self) -> bool {
-        matches!(self.work, Work::Server { .. })
+        matches!(self.work, Work::Server { .. } | Work::Linked { .. })
     }
 
     /// The parameter that `find` searches.
     pub(crate) fn scale(&self) -> Option<&'static str> {
         match self.work {
-            Work::Server { scale, .. } => Some(scale),
+            Work::Server { scale, .. } | Work::Linked { scale, .. } => Some(scale),
             Work::Pure(_) | Work::Local(_) => None,
         }
     }

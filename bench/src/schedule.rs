@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::failure::Failure;
+use crate::floor;
+use crate::impair::World;
 use crate::measure::machine::load_average;
 use crate::report::document::{Document, Round, Verdict};
 use crate::report::progress::Progress;
 use crate::report::table;
 use crate::scenario::{Bench, Played, Point, Scenario, Size, Value, Work, name_of};
-use crate::targets::{Starter, Target};
+use crate::targets::{Server, Starter, Target};
 
+/// Packets that the floor is measured with where no scenario asks for it.
+const FLOOR_PACKETS: u64 = 50_000;
 /// What the target of a scenario without a server is called.
 const IN_PROCESS: &str = "in-process";
 
@@ -29,6 +33,8 @@ pub(crate) struct Order {
     pub(crate) targets: Vec<Target>,
     /// How often each point is played with each target.
     pub(crate) rounds: u32,
+    /// Threads that the generator receives on.
+    pub(crate) generator_threads: usize,
 }
 
 /// One thing to play.
@@ -45,6 +51,7 @@ pub(crate) struct Player<'a> {
     scenario: &'static Scenario,
     starter: &'a Starter,
     progress: Progress,
+    generator_threads: usize,
     /// Targets that have worked at least once: from then on a failure is theirs and not of the set-up.
     proven: BTreeSet<String>,
     is_tolerant: bool,
@@ -55,8 +62,14 @@ pub(crate) fn play(order: &Order, starter: &Starter) -> (Document, Result<(), Fa
     let points = order.scenario.points(order.size, &order.chosen);
     let parameters = values_of(&points);
     let mut document = Document::begin(order.scenario, order.size, order.rounds, parameters);
+    if !order.scenario.needs_server() && order.scenario.has_times() && order.size == Size::Full {
+        match floor::usual_ns(FLOOR_PACKETS) {
+            Ok(floor_ns) => document.floor_ns = Some(floor_ns),
+            Err(failure) => return (document, Err(failure)),
+        }
+    }
     let turns = turns(&points, order.rounds, order.targets.len().max(1));
-    let mut player = Player::new(order.scenario, starter, turns.len());
+    let mut player = Player::new(order, starter, turns.len());
     for turn in turns {
         let target = order.targets.get(turn.target);
         match player.play(target, &turn.point, turn.round) {
@@ -100,9 +113,10 @@ fn turns(points: &[Point], rounds: u32, targets: usize) -> Vec<Turn> {
 
 impl<'a> Player<'a> {
     /// Nothing has been played; `rounds` are expected.
-    pub(crate) fn new(scenario: &'static Scenario, starter: &'a Starter, rounds: usize) -> Self {
+    pub(crate) fn new(order: &Order, starter: &'a Starter, rounds: usize) -> Self {
         Self {
-            scenario,
+            scenario: order.scenario,
+            generator_threads: order.generator_threads,
             starter,
             progress: Progress::new(rounds),
             proven: BTreeSet::new(),
@@ -131,8 +145,9 @@ impl<'a> Player<'a> {
         let name = name_of_target(target);
         self.progress.begin(&format!("{}, {}, {name}, round {round}", self.scenario.name, name_of(point)));
         let started = Instant::now();
-        let mut bench = Bench::new(self.scenario, point, &self.progress);
-        let outcome = play_once(self.scenario, &mut bench, target, self.starter);
+        let bench = Bench::new(self.scenario, point, &self.progress);
+        let mut bench = bench.with_generator_threads(self.generator_threads);
+        let outcome = play_once(self.scenario, &mut bench, target, point, self.starter);
         let mut played = bench.finish();
         match outcome {
             Ok(()) => {
@@ -154,6 +169,7 @@ fn play_once(
     scenario: &Scenario,
     bench: &mut Bench,
     target: Option<&Target>,
+    point: &Point,
     starter: &Starter,
 ) -> Result<(), Failure> {
     match (&scenario.work, target) {
@@ -162,18 +178,35 @@ fn play_once(
             Ok(())
         }
         (Work::Local(play), _) => play(bench),
-        (Work::Server { play, .. }, Some(target)) => {
+        (Work::Server { play, settings, .. }, Some(target)) => {
             bench.step("starting");
-            let server = starter.start(target)?;
-            play(bench, &server).map_err(|failure| match server.log_end() {
-                log if log.is_empty() => failure,
-                log => failure.and(&format!("the log of {target} ends:\n{log}")),
-            })
+            let server = starter.start(&target.with_settings(settings(point)))?;
+            attempt(target, &server, || play(bench, &server))
         }
-        (Work::Server { .. }, None) => {
+        (Work::Linked { play, .. }, Some(target)) => {
+            bench.step("starting");
+            let world = World::make()?;
+            world.enter(|| {
+                let server = starter.start_at(target, world.address().into())?;
+                attempt(target, &server, || play(bench, &server, &world))
+            })?
+        }
+        (Work::Server { .. } | Work::Linked { .. }, None) => {
             Err(Failure::new("there is no target", "name one by --target, such as --target sluice"))
         }
     }
+}
+
+/// Adds the end of the server's log to a failure.
+fn attempt(
+    target: &Target,
+    server: &Server,
+    play: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    play().map_err(|failure| match server.log_end() {
+        log if log.is_empty() => failure,
+        log => failure.and(&format!("the log of {target} ends:\n{log}")),
+    })
 }
 
 /// A round that broke off has no figures, only a reason.

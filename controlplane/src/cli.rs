@@ -13,7 +13,7 @@ use crate::config::{Config, Layers, LogFormat, SETTINGS};
 use crate::doctor::checks::settings::unknown_variable;
 use crate::doctor::{self, render};
 use crate::healthcheck::{self, Question};
-use crate::limits::SHUTDOWN_MAX;
+use crate::limits::{BLOCKING_THREADS_MAX, SHUTDOWN_MAX};
 use crate::report::Report;
 use crate::start::{Running, start};
 use crate::systemd::Manager;
@@ -130,7 +130,8 @@ pub fn run() -> ExitCode {
         Ok(filter) => log::begin(config.log_format, filter),
         Err(error) => return refuse(&error),
     }
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    match runtime.max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build() {
         Ok(runtime) => runtime.block_on(serve(config, &layers)),
         Err(error) => {
             let remedy = "raise the limits of threads and descriptors: `ulimit -u`, `ulimit -n`";

@@ -13,6 +13,10 @@ pub const ROOMS_DESCRIBED_MAX: usize = 64;
 /// Shards of one process: one core each.
 pub const SHARDS_MAX: usize = 256;
 
+/// Threads for what must not hold up requests: negotiation above all, which is all CPU. More of them would not
+/// answer sooner, and each keeps memory of its own: at 64 joins at once 100 KB more for every viewer.
+pub const BLOCKING_THREADS_MAX: usize = 4;
+
 /// The shortest shared token that is accepted, bytes.
 pub const TOKEN_LEN_MIN: usize = 16;
 /// The longest token that is compared, bytes.

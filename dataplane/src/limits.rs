@@ -57,8 +57,8 @@ pub const LATENCY_MAX: Duration = Duration::from_secs(10);
 pub const TRANSPORTS_PER_SHARD_MAX: usize = 8192;
 /// Tracks on one shard.
 pub const TRACKS_PER_SHARD_MAX: usize = 8192;
-/// Tracks of one kind (audio, video) that a room carries: camera and screen.
-pub const TRACKS_PER_KIND_MAX: usize = 2;
+/// Tracks of one kind (audio, video) that a room carries: cameras, screens, or the languages of an event.
+pub const TRACKS_PER_KIND_MAX: usize = 12;
 /// Media sections in one offer that are answered.
 pub const SECTIONS_PER_OFFER_MAX: usize = 16;
 /// Encodings (RIDs) of one track.

@@ -2,6 +2,7 @@
 
 use crate::offer::Offer;
 use crate::server::{Server, header, problem};
+use dataplane::limits::TRACKS_PER_KIND_MAX;
 
 // W01
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn offers_that_whip_forbids_are_422_and_make_no_room() {
         Offer { direction: "inactive", ..good() },
         Offer { setup: "holdconn", ..good() },
         Offer { sections: vec![], ..good() },
-        Offer { sections: vec!["audio", "audio", "audio"], ..good() },
+        Offer { sections: vec!["audio"; TRACKS_PER_KIND_MAX + 1], ..good() },
         Offer { without: "a=rtcp-mux", ..good() },
         Offer { without: "a=fingerprint", ..good() },
     ];
@@ -91,15 +92,16 @@ async fn offers_that_whip_forbids_are_422_and_make_no_room() {
     server.stop().await;
 }
 
-// W28, E17, docs/decisions/0101: camera and screen are two streams, a third section of a kind is refused
+// W28, E17, docs/decisions/0101: camera and screen are two streams; more sections of a kind than a room has are refused
 #[tokio::test]
-async fn two_sections_of_a_kind_with_msids_of_their_own_are_taken_and_a_third_is_422_that_says_so() {
+async fn several_sections_of_a_kind_with_msids_of_their_own_are_taken_and_too_many_are_422_that_says_so() {
     let server = Server::new().await;
     for (path, good) in [("/whip/a", Offer::publisher()), ("/whep/a", Offer::subscriber())] {
         let offer = |sections| Offer { sections, ..good.clone() }.to_sdp();
-        let three = server.post(path, offer(vec!["audio", "video", "video", "video"])).await;
-        let body = problem(three, 422, "offer_not_acceptable").await;
-        assert!(body["detail"].as_str().unwrap().contains("more than 2 video sections"), "{body}");
+        let many = server.post(path, offer(vec!["video"; TRACKS_PER_KIND_MAX + 1])).await;
+        let body = problem(many, 422, "offer_not_acceptable").await;
+        let reason = format!("more than {TRACKS_PER_KIND_MAX} video sections");
+        assert!(body["detail"].as_str().unwrap().contains(&reason), "{body}");
         let mut two = offer(vec!["audio", "video", "video"]);
         two = two.replace("a=msid:stream video2", "a=msid:screen video2");
         assert_eq!(server.post(path, two).await.status(), 201, "{path}");

@@ -42,7 +42,7 @@ pub(crate) fn find(order: &Order, quest: &Quest, starter: &Starter) -> Result<Ve
             while let Some(number) = search.next() {
                 let mut point = base.clone();
                 point.insert(scale.to_owned(), Value::Number(number));
-                let mut player = Player::new(scenario, starter, order.rounds as usize);
+                let mut player = Player::new(order, starter, order.rounds as usize);
                 player.tolerate_failures(!search.tried().is_empty());
                 for round in 1..=order.rounds {
                     let round = player.play(Some(target), &point, round)?;
@@ -115,7 +115,7 @@ fn reasons<'a>(rounds: impl Iterator<Item = &'a Round>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::scenario::{Bench, Better, Figure, Parameter, Scenario, Sizes, Work};
+    use crate::scenario::{Bench, Better, Figure, Parameter, Scenario, Sizes, Work, usual_settings};
     use crate::targets::Server;
     use std::collections::BTreeMap;
 
@@ -157,15 +157,15 @@ mod tests {
             help: "",
             sizes: Sizes::Numbers { smoke: &[1], full: &[1], max: 1000 },
         }],
-        figures: &[Figure {
+        figures: &[&[Figure {
             name: "forward_p99",
             unit: "us",
             better: Better::Lower,
             digits: Some(0),
             meaning: "",
-        }],
+        }]],
         charts: &[],
-        work: Work::Server { play, scale: "crowd" },
+        work: Work::Server { play, scale: "crowd", settings: usual_settings },
     };
 
     fn play(bench: &mut Bench, _: &Server) -> Result<(), Failure> {
@@ -188,6 +188,7 @@ mod tests {
             chosen: BTreeMap::new(),
             targets: vec![target],
             rounds: 2,
+            generator_threads: 1,
         };
         let bounds = Bounds { start: from, max: 1000, resolution_percent: 1 };
         let quest = Quest { objective: slo.parse().unwrap(), bounds };

@@ -77,7 +77,7 @@ impl Objective {
     pub(crate) fn of(mut self, scenario: &Scenario) -> Result<Self, Failure> {
         for term in &mut self.terms {
             let Some(figure) = scenario.figure(&term.figure) else {
-                let known: Vec<&str> = scenario.figures.iter().map(|figure| figure.name).collect();
+                let known: Vec<&str> = scenario.figures().map(|figure| figure.name).collect();
                 return Err(Failure::new(
                     format!("{} does not measure {:?}, of {:?}", scenario.name, term.figure, term.text),
                     format!("it measures {}", known.join(", ")),

@@ -1,218 +1,203 @@
-//! The subscribers: joined one after another, then received on one thread.
+//! The audience: viewers who join whenever they are invited, attended to on threads of their own.
+//!
+//! Joining (HTTP, SDP) is done by the [`Clerk`]; who has joined is handed to the thread that attends to the
+//! viewer until the end.
 
-use std::thread;
+mod attendant;
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
-use super::client::Client;
-use super::door::{Door, Seat};
-use super::payload::PayloadShape;
-use super::seen::Seen;
-use super::session::Told;
-use super::socket::{Poller, Receiver};
-use super::{Stage, wall_ns};
+use super::clerk::Clerk;
+use super::client::{Part, Takes};
+use super::door::Door;
+use super::heard::Heard;
+use super::viewer::Viewer;
+use super::{Stage, Ticket, wall_ns};
 use crate::failure::{Failure, OrFail};
+use attendant::{Attendant, Order};
 
-/// Time between two looks at the sockets. The kernel stamps what comes, so a look late costs no
-/// precision; and a thread that sleeps on a timer need not be woken by the server's system calls, whose
-/// cost would be booked to the server.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
-/// A subscriber that is not connected by then will not be.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Latencies up to this are told apart.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
+/// A viewer that is not connected by then will not be.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between two looks at those who are connecting.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// The media of every so many viewers is opened by str0m, beginning with the first.
+const WITNESS_INTERVAL: Ticket = 64;
+/// A thread that needs more of one core is at its own limit.
+pub(crate) const LOAD_MAX: f64 = 0.85;
 
-/// All subscribers of a run.
+/// All viewers of a run.
 pub(crate) struct Audience {
-    members: Vec<Member>,
-    /// When each member has something to do. Apart from the members, because it is walked at every look.
-    deadlines: Vec<Instant>,
-    poller: Poller,
-    receiver: Receiver,
-    shape: PayloadShape,
-    heard: Heard,
+    stage: Arc<Stage>,
+    clerk: Arc<Clerk>,
+    attendants: Vec<Hired>,
+    invited: Ticket,
 }
 
-struct Member {
-    client: Client,
-    seat: Seat,
-    seen: Seen,
-    drops: u32,
+/// A thread of the audience, and how it is told something.
+type Hired = (Sender<Order>, JoinHandle<Result<Report, Failure>>);
+
+/// Who is invited, and where they sit.
+#[derive(Clone)]
+pub(crate) struct Invitation {
+    /// The room.
+    pub(crate) door: Arc<Door>,
+    /// Video tracks that are received.
+    pub(crate) video: usize,
+    /// Audio tracks that are received.
+    pub(crate) audio: usize,
+    /// What is got is counted apart for each group.
+    pub(crate) group: usize,
 }
 
-/// What the audience got, beside the packets of each.
-#[derive(Debug)]
-pub(crate) struct Heard {
-    /// From just before sealing and sending to the kernel's receive time, ns; packets of the window.
-    pub(crate) latency_ns: Histogram<u64>,
-    /// As above, but from the planned time of sending.
-    pub(crate) latency_from_plan_ns: Histogram<u64>,
-    /// Packets of the window, each counted once per subscriber.
-    pub(crate) packets: u64,
-    /// Packets of the window that a subscriber got again.
-    pub(crate) duplicates: u64,
-    /// Packets that did not open, or did not hold what was sent.
-    pub(crate) damaged: u64,
-    /// RTCP datagrams that the audience sent during the window.
-    pub(crate) rtcp_sent: u64,
+/// What one thread, or all together, have seen.
+pub(crate) struct Report {
+    /// In no order.
+    pub(crate) viewers: Vec<Viewer>,
+    /// By group.
+    pub(crate) heard: Vec<Heard>,
+    /// The busiest thread during the window, cores.
+    pub(crate) load_max: f64,
 }
 
 impl Audience {
-    /// An empty audience.
-    pub(crate) fn new() -> Result<Self, Failure> {
-        let histogram = || Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("the bounds are valid");
-        Ok(Self {
-            members: Vec::new(),
-            deadlines: Vec::new(),
-            poller: Poller::new().or_fail("epoll", "")?,
-            receiver: Receiver::new(),
-            shape: PayloadShape::new(),
-            heard: Heard {
-                latency_ns: histogram(),
-                latency_from_plan_ns: histogram(),
-                packets: 0,
-                duplicates: 0,
-                damaged: 0,
-                rtcp_sent: 0,
-            },
-        })
+    /// An empty audience on `threads` threads.
+    pub(crate) fn open(stage: &Arc<Stage>, clerk: &Arc<Clerk>, threads: usize) -> Result<Self, Failure> {
+        let attendants = (0..threads.max(1))
+            .map(|_| {
+                let (orders, inbox) = mpsc::channel();
+                let mut attendant = Attendant::new(Arc::clone(stage), inbox)?;
+                Ok((orders, thread::spawn(move || attendant.attend())))
+            })
+            .collect::<Result<_, Failure>>()?;
+        Ok(Self { stage: Arc::clone(stage), clerk: Arc::clone(clerk), attendants, invited: 0 })
     }
 
-    /// Joins one more subscriber. It connects while the audience is attended to.
-    pub(crate) fn join(&mut self, door: &Door, stage: &Stage) -> Result<(), Failure> {
-        let (client, seat) = door.watch()?;
-        self.poller.add(client.socket(), self.members.len()).or_fail("epoll", "")?;
-        self.deadlines.push(client.deadline());
-        self.members.push(Member { client, seat, seen: Seen::default(), drops: 0 });
-        self.attend(stage)
+    /// Invites one viewer, who joins at once; nobody waits for it.
+    pub(crate) fn invite(&mut self, invitation: &Invitation) -> Ticket {
+        let ticket = self.invited;
+        self.invited += 1;
+        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
+        let (orders, stage, invitation) = (orders.clone(), Arc::clone(&self.stage), invitation.clone());
+        let takes = Takes {
+            video: invitation.video,
+            audio: invitation.audio,
+            is_witness: ticket.is_multiple_of(WITNESS_INTERVAL),
+        };
+        let invited_ns = wall_ns();
+        self.clerk.spawn(async move {
+            match invitation.door.enter(&Part::Takes(takes)).await {
+                Ok((client, seat)) => {
+                    let group = invitation.group;
+                    // A thread that has ended tells its own failure.
+                    let _ = orders.send(Order::Seat {
+                        ticket,
+                        invited_ns,
+                        group,
+                        client: Box::new(client),
+                        seat,
+                    });
+                }
+                Err(failure) => stage.note_failure(failure),
+            }
+        });
+        ticket
     }
 
-    /// Attends until all who joined are connected.
-    pub(crate) fn connect(&mut self, stage: &Stage) -> Result<(), Failure> {
+    /// Sends a viewer away. What it has seen stays in the report.
+    pub(crate) fn dismiss(&self, ticket: Ticket, door: &Arc<Door>) {
+        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
+        let _ =
+            orders.send(Order::Dismiss { ticket, door: Arc::clone(door), clerk: Arc::clone(&self.clerk) });
+    }
+
+    /// Asks the server for a keyframe on behalf of a viewer, for each of its video tracks.
+    pub(crate) fn want_keyframe(&self, ticket: Ticket) {
+        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
+        let _ = orders.send(Order::WantKeyframe { ticket });
+    }
+
+    /// Waits until all who were invited are connected.
+    pub(crate) fn connect(&self) -> Result<(), Failure> {
         let give_up_at = Instant::now() + CONNECT_TIMEOUT;
-        while !self.members.iter().all(|member| member.client.is_connected()) {
+        loop {
+            if let Some(failure) = self.stage.take_failures().into_iter().next() {
+                return Err(failure);
+            }
+            let connected = self.stage.connected();
+            if connected >= self.invited as u64 {
+                return Ok(());
+            }
             if Instant::now() > give_up_at {
-                let connected = self.members.iter().filter(|member| member.client.is_connected()).count();
                 return Err(Failure::new(
-                    format!("only {connected} of {} subscribers connected", self.members.len()),
+                    format!("only {connected} of {} viewers connected", self.invited),
                     "see the server's log; check that its UDP ports are reachable from here",
                 ));
             }
-            self.attend(stage)?;
+            self.check()?;
             thread::sleep(LOOK_INTERVAL);
         }
-        Ok(())
     }
 
-    /// Attends for some time.
-    pub(crate) fn idle(&mut self, time: Duration, stage: &Stage) -> Result<(), Failure> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.attend(stage)?;
-            thread::sleep(LOOK_INTERVAL);
+    /// Tells a failure of one of its threads.
+    fn check(&self) -> Result<(), Failure> {
+        match self.attendants.iter().any(|(_, thread)| thread.is_finished()) {
+            true => Err(Failure::new("a thread of the audience ended too soon", "report it").of_generator()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    /// Attends until the stage ends.
-    pub(crate) fn listen(&mut self, stage: &Stage) -> Result<(), Failure> {
-        while !stage.is_over() {
-            self.attend(stage)?;
-            thread::sleep(LOOK_INTERVAL);
-        }
-        Ok(())
+    /// How many were invited.
+    pub(crate) fn invited(&self) -> usize {
+        self.invited
     }
 
-    /// Receives what waits, and does what is due.
-    fn attend(&mut self, stage: &Stage) -> Result<(), Failure> {
-        let now = Instant::now();
-        let Self { members, deadlines, poller, receiver, shape, heard } = self;
-        for number in poller.ready().or_fail("epoll", "")? {
-            let Member { client, seen, drops, .. } = &mut members[number];
-            let told = client.receive(receiver, now, &mut |told| match told {
-                Told::Payload { bytes, received_ns } => heard.take(shape, bytes, received_ns, seen, stage),
-                Told::Refused => heard.damaged += 1,
-                Told::KeyframeWanted | Told::PacketsWanted(_) => {}
-            })?;
-            *drops = told.unwrap_or(*drops);
-            deadlines[number] = client.deadline();
+    /// Ends, after [`Stage::end`]: what all have seen.
+    pub(crate) fn report(self) -> Result<Report, Failure> {
+        let mut all = Report { viewers: Vec::new(), heard: Vec::new(), load_max: 0.0 };
+        for (orders, thread) in self.attendants {
+            drop(orders);
+            let panicked = || Failure::new("a thread of the audience panicked", "report it").of_generator();
+            all.add(thread.join().unwrap_or_else(|_| Err(panicked()))?);
         }
-        for (Member { client, .. }, deadline) in members.iter_mut().zip(deadlines) {
-            if *deadline <= now {
-                let rtcp_sent_before = client.rtcp_sent;
-                client.expire(now);
-                heard.count_rtcp(client.rtcp_sent - rtcp_sent_before, stage);
-                *deadline = client.deadline();
+        Ok(all)
+    }
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.viewers.extend(other.viewers);
+        for (group, heard) in other.heard.iter().enumerate() {
+            match self.heard.get_mut(group) {
+                Some(own) => own.add(heard),
+                None => self.heard.push(heard.clone()),
             }
         }
-        Ok(())
+        self.load_max = self.load_max.max(other.load_max);
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// What was got.
-    pub(crate) fn heard(&self) -> &Heard {
-        &self.heard
-    }
-
-    /// Packets of `range` that each subscriber has not got.
-    pub(crate) fn missing(&self, range: &std::ops::Range<u64>) -> Vec<u64> {
-        self.members.iter().map(|member| member.seen.missing(range.clone())).collect()
+    /// What all groups got.
+    pub(crate) fn heard_by_all(&self) -> Heard {
+        self.heard.iter().fold(Heard::new(), |mut sum, heard| {
+            sum.add(heard);
+            sum
+        })
     }
 
     /// Datagrams that our own sockets dropped.
     pub(crate) fn socket_drops(&self) -> u64 {
-        self.members.iter().map(|member| u64::from(member.drops)).sum()
+        self.viewers.iter().map(|viewer| u64::from(viewer.drops)).sum()
     }
 
-    /// Subscribers whose connection has failed.
+    /// Viewers whose connection has failed.
     pub(crate) fn gone(&self) -> usize {
-        self.members.iter().filter(|member| !member.client.is_alive()).count()
-    }
-
-    /// Ends the sessions of all.
-    pub(crate) fn leave(&self, door: &Door) {
-        self.members.iter().for_each(|member| door.leave(&member.seat));
+        self.viewers.iter().filter(|viewer| viewer.is_cut_off()).count()
     }
 }
 
-impl Heard {
-    fn take(
-        &mut self,
-        shape: &PayloadShape,
-        payload: &[u8],
-        received_ns: u64,
-        seen: &mut Seen,
-        stage: &Stage,
-    ) {
-        let Some(record) = shape.read(payload) else {
-            self.damaged += 1;
-            return;
-        };
-        let is_new = seen.insert(record.sequence);
-        if seen.len() == 1 && is_new {
-            stage.count_receiving();
-        }
-        if !stage.is_measured(record.sent_ns) {
-            return;
-        }
-        if !is_new {
-            self.duplicates += 1;
-            return;
-        }
-        self.packets += 1;
-        let latency_ns = received_ns.saturating_sub(record.sent_ns);
-        self.latency_ns.saturating_record(latency_ns);
-        self.latency_from_plan_ns.saturating_record(latency_ns + record.late_ns);
-    }
-
-    fn count_rtcp(&mut self, count: u64, stage: &Stage) {
-        if count > 0 && stage.is_measured(wall_ns()) {
-            self.rtcp_sent += count;
-        }
-    }
+/// Makes a poller, or says what is in the way.
+fn poller() -> Result<super::socket::Poller, Failure> {
+    super::socket::Poller::new().or_fail("epoll", "")
 }

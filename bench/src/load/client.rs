@@ -1,27 +1,33 @@
 //! One WebRTC client: a full (not lite) ICE agent and DTLS by str0m, everything else by [`Session`].
 //!
-//! str0m never sees SRTP and never sends any: two senders under one key would use a nonce twice.
+//! str0m never sees SRTP and never sends any: two senders under one key would use a nonce twice. A *witness*
+//! is the exception: a receiver whose media goes through str0m's SRTP alone, so that a mistake of ours
+//! that both ends share cannot hide.
+
+mod negotiate;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::id::{PayloadType, Ssrc};
+use dataplane::id::Ssrc;
 use dataplane::time::NtpTime;
 use dataplane::transport::dtls::{self, Slot};
 use dataplane::wire::classify::{Protocol as Kind, classify};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::config::DtlsCert;
 use str0m::crypto::CryptoProvider;
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::Extension;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
-use super::session::{DATAGRAM_SIZE_BYTES_MAX, Session, Terms, Told};
+use super::session::{Arrival, DATAGRAM_SIZE_BYTES_MAX, EncodingTerms, Media, Session, Told};
 use super::socket::{self, Datagram, Receiver};
 use super::wall_ns;
 use crate::failure::{Failure, OrFail};
+use crate::impair::Group;
+use crate::traffic::Codec;
+use negotiate::Section;
 
 /// What all clients share: making a certificate for each would only heat the room.
 #[derive(Clone, Debug)]
@@ -30,18 +36,37 @@ pub(crate) struct Toolkit {
     certificate: DtlsCert,
     /// Where the sockets bind.
     ip: IpAddr,
+    /// Behind which link, if any.
+    link: Option<Arc<Group>>,
 }
 
-impl Toolkit {
-    /// Prepares clients that talk to a server from `ip`.
-    pub(crate) fn new(ip: IpAddr) -> Result<Self, Failure> {
-        let crypto = dtls::crypto_provider().or_fail("DTLS could not be configured", "")?;
-        let certificate = crypto
-            .dtls_provider
-            .generate_certificate()
-            .ok_or_else(|| Failure::new("no DTLS certificate could be made", ""))?;
-        Ok(Self { crypto, certificate, ip })
-    }
+/// What a client is there for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Sends these tracks.
+    Gives(Vec<Gift>),
+    /// Receives this many tracks of each kind.
+    Takes(Takes),
+}
+
+/// A track that is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gift {
+    /// How it is encoded.
+    pub(crate) codec: Codec,
+    /// The names of its encodings; empty if there is but one.
+    pub(crate) rids: Vec<&'static str>,
+}
+
+/// Tracks that are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Takes {
+    /// Video tracks.
+    pub(crate) video: usize,
+    /// Audio tracks.
+    pub(crate) audio: usize,
+    /// Whether the media is opened by str0m instead of by us.
+    pub(crate) is_witness: bool,
 }
 
 /// One client.
@@ -53,8 +78,10 @@ pub(crate) struct Client {
     local: SocketAddr,
     /// Where DTLS goes to, and so SRTP.
     remote: SocketAddr,
-    /// `None` until the section of an offer of theirs is known.
-    mid: Option<Mid>,
+    is_witness: bool,
+    sections: Vec<Section>,
+    /// Streams of what is sent again and what they repair, as the server's description says.
+    repairs: Vec<(Ssrc, Ssrc)>,
     pending: Option<SdpPendingOffer>,
     deadline: Instant,
     session: Option<Session>,
@@ -62,35 +89,67 @@ pub(crate) struct Client {
     pub(crate) rtcp_sent: u64,
 }
 
+impl Toolkit {
+    /// Prepares clients that talk to a server from `ip`, or from behind a link.
+    pub(crate) fn new(ip: IpAddr, link: Option<Arc<Group>>) -> Result<Self, Failure> {
+        let crypto = dtls::crypto_provider().or_fail("DTLS could not be configured", "")?;
+        let certificate = crypto
+            .dtls_provider
+            .generate_certificate()
+            .ok_or_else(|| Failure::new("no DTLS certificate could be made", ""))?;
+        Ok(Self { crypto, certificate, ip, link })
+    }
+}
+
+impl Part {
+    fn is_witness(&self) -> bool {
+        matches!(self, Self::Takes(Takes { is_witness: true, .. }))
+    }
+
+    fn has(&self, codec: Codec) -> bool {
+        match self {
+            Self::Gives(gifts) => gifts.iter().any(|gift| gift.codec == codec),
+            Self::Takes(takes) if codec.is_audio() => takes.audio > 0,
+            Self::Takes(takes) => takes.video > 0,
+        }
+    }
+}
+
 impl Client {
-    /// Makes a client and its offer of one VP8 section.
-    pub(crate) fn offer(
-        toolkit: &Toolkit,
-        direction: Direction,
-        now: Instant,
-    ) -> Result<(Self, String), Failure> {
-        let mut client = Self::new(toolkit, now)?;
+    /// Makes a client and its offer.
+    pub(crate) fn offer(toolkit: &Toolkit, part: &Part, now: Instant) -> Result<(Self, String), Failure> {
+        let mut client = Self::new(toolkit, part, now)?;
         let mut change = client.rtc.sdp_api();
-        let mid = change.add_media(MediaKind::Video, direction, None, None, None);
+        let sections = negotiate::sections_of(part, &mut change);
         let (offer, pending) = change.apply().expect("a section was added");
-        client.mid = Some(mid);
+        client.sections = sections;
         client.pending = Some(pending);
         Ok((client, offer.to_sdp_string()))
     }
 
     /// Makes a client that takes an offer of the server, and its answer.
-    pub(crate) fn answer(toolkit: &Toolkit, offer: &str, now: Instant) -> Result<(Self, String), Failure> {
+    pub(crate) fn answer(
+        toolkit: &Toolkit,
+        part: &Part,
+        offer: &str,
+        now: Instant,
+    ) -> Result<(Self, String), Failure> {
         let remedy = "the server's offer is at fault; look at its log";
+        let mut client = Self::new(toolkit, part, now)?;
+        client.repairs = negotiate::repairs_of(offer);
         let offer = SdpOffer::from_sdp_string(offer).or_fail("the SDP offer", remedy)?;
-        let mut client = Self::new(toolkit, now)?;
         let answer = client.rtc.sdp_api().accept_offer(offer).or_fail("the SDP offer", remedy)?;
-        client.drain(now);
+        client.drain(now, 0, &mut |_| {});
         Ok((client, answer.to_sdp_string()))
     }
 
-    fn new(toolkit: &Toolkit, now: Instant) -> Result<Self, Failure> {
-        let remedy = "raise the limit of open files (ulimit -n) or take fewer subscribers";
-        let bound = socket::bind(toolkit.ip).and_then(|socket| socket.local_addr().map(|at| (socket, at)));
+    fn new(toolkit: &Toolkit, part: &Part, now: Instant) -> Result<Self, Failure> {
+        let remedy = "raise the limit of open files (ulimit -n) or take fewer clients";
+        let bound = match &toolkit.link {
+            Some(link) => link.enter(|| socket::bind(link.address().into()))?,
+            None => socket::bind(toolkit.ip),
+        };
+        let bound = bound.and_then(|socket| socket.local_addr().map(|at| (socket, at)));
         let (socket, local) =
             bound.or_fail("no socket for a client", remedy).map_err(Failure::of_generator)?;
         let config = RtcConfig::new()
@@ -98,7 +157,9 @@ impl Client {
             .set_dtls_cert(toolkit.certificate.clone())
             .set_rtp_mode(true)
             .clear_codecs()
-            .enable_vp8(true);
+            .enable_vp8(part.has(Codec::Vp8))
+            .enable_h264(part.has(Codec::H264))
+            .enable_opus(part.has(Codec::Opus), false);
         let (mut rtc, slot) = dtls::capturing(|| config.build(now));
         rtc.add_local_candidate(Candidate::host(local, "udp").or_fail("no candidate for a client", "")?);
         Ok(Self {
@@ -107,7 +168,9 @@ impl Client {
             socket: Arc::new(socket),
             local,
             remote: local,
-            mid: None,
+            is_witness: part.is_witness(),
+            sections: Vec::new(),
+            repairs: Vec::new(),
             pending: None,
             deadline: now,
             session: None,
@@ -117,7 +180,8 @@ impl Client {
 
     /// Takes the answer to the offer.
     pub(crate) fn accept(&mut self, answer: &str) -> Result<(), Failure> {
-        let remedy = "the server's answer is at fault, or it speaks no VP8; look at its log";
+        let remedy = "the server's answer is at fault, or it does not speak the codec; look at its log";
+        self.repairs = negotiate::repairs_of(answer);
         let answer = SdpAnswer::from_sdp_string(answer).or_fail("the SDP answer", remedy)?;
         let pending = self.pending.take().expect("an offer is answered once");
         self.rtc.sdp_api().accept_answer(pending, answer).or_fail("the SDP answer", remedy)
@@ -125,7 +189,7 @@ impl Client {
 
     /// Whether ICE and DTLS are done and there are keys.
     pub(crate) fn is_connected(&self) -> bool {
-        self.session.is_some() && self.rtc.is_connected()
+        (self.is_witness || self.session.is_some()) && self.rtc.is_connected()
     }
 
     /// Whether the connection has not failed.
@@ -136,6 +200,16 @@ impl Client {
     /// Its socket, for waiting on it.
     pub(crate) fn socket(&self) -> &UdpSocket {
         &self.socket
+    }
+
+    /// What is sent; empty before there are keys.
+    pub(crate) fn encodings(&self) -> Vec<EncodingTerms> {
+        self.session.iter().flat_map(Session::encodings).cloned().collect()
+    }
+
+    /// Packets that the numbers of what is received promise, and packets that came; not known of a witness.
+    pub(crate) fn expected_and_received(&self) -> (u64, u64) {
+        self.session.as_ref().map_or((0, 0), Session::expected_and_received)
     }
 
     /// When [`Client::expire`] is due.
@@ -157,27 +231,28 @@ impl Client {
     }
 
     fn handle(&mut self, datagram: Datagram<'_>, now: Instant, tell: &mut impl FnMut(Told<'_>)) {
-        let bytes = datagram.bytes;
+        let (bytes, received_ns) = (datagram.bytes, datagram.received_ns);
         match (classify(bytes), &mut self.session) {
-            (Ok(Kind::Rtp), Some(session)) => session.handle_rtp(bytes, datagram.received_ns, tell),
+            (Ok(Kind::Rtp), Some(session)) => session.handle_rtp(bytes, received_ns, now, tell),
             (Ok(Kind::Rtcp), Some(session)) => session.handle_rtcp(bytes, now, tell),
-            (Ok(Kind::Stun | Kind::Dtls), _) => {
+            // Media that overtook the end of the handshake, or nothing of WebRTC.
+            (Ok(Kind::Rtp | Kind::Rtcp), None) if !self.is_witness => {}
+            (Ok(_), _) => {
                 let received = Receive::new(Protocol::Udp, datagram.source, self.local, bytes);
                 if let Ok(received) = received
                     && self.rtc.handle_input(Input::Receive(now, received)).is_ok()
                 {
-                    self.drain(now);
+                    self.drain(now, received_ns, tell);
                 }
             }
-            // Media that overtook the end of the handshake, or nothing of WebRTC.
-            _ => {}
+            (Err(_), _) => {}
         }
     }
 
     /// Does what is due.
-    pub(crate) fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant, tell: &mut impl FnMut(Told<'_>)) {
         if self.deadline <= now && self.rtc.handle_input(Input::Timeout(now)).is_ok() {
-            self.drain(now);
+            self.drain(now, wall_ns(), tell);
         }
         let Some(session) = &mut self.session else { return };
         if session.deadline() <= now {
@@ -190,15 +265,33 @@ impl Client {
         }
     }
 
-    /// Seals and sends one media packet. `index` counts up from one call to the next.
-    pub(crate) fn send(&mut self, index: u64, timestamp: u32, is_marked: bool, payload: &[u8]) {
+    /// Asks the server for a keyframe of a stream.
+    pub(crate) fn want_keyframe(&mut self, stream: Ssrc, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.want_keyframe(stream, now);
+        } else if let Some(stream) = self.rtc.direct_api().stream_rx(&stream.0.into()) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+            self.deadline = now;
+        }
+    }
+
+    /// Seals and sends one media packet of encoding `encoding`. Its index counts up from one call to the next.
+    pub(crate) fn send(&mut self, encoding: usize, media: &Media<'_>) {
         let session = self.session.as_mut().expect("media is sent after connecting");
         let mut out = [0; DATAGRAM_SIZE_BYTES_MAX];
-        let len = session.seal(&mut out, index, timestamp, is_marked, payload);
+        let len = session.seal(&mut out, encoding, media);
         send(&self.socket, &out[..len], self.remote);
     }
 
-    fn drain(&mut self, now: Instant) {
+    /// Sends a packet again that was asked for.
+    pub(crate) fn send_again(&mut self, encoding: usize, media: &Media<'_>) {
+        let session = self.session.as_mut().expect("media is sent after connecting");
+        let mut out = [0; DATAGRAM_SIZE_BYTES_MAX];
+        let len = session.seal_again(&mut out, encoding, media);
+        send(&self.socket, &out[..len], self.remote);
+    }
+
+    fn drain(&mut self, now: Instant, received_ns: u64, tell: &mut impl FnMut(Told<'_>)) {
         while let Ok(output) = self.rtc.poll_output() {
             match output {
                 Output::Timeout(deadline) => {
@@ -211,36 +304,35 @@ impl Client {
                         self.remote = transmit.destination;
                         send(&self.socket, &transmit.contents, transmit.destination);
                     }
+                    Ok(Kind::Rtp | Kind::Rtcp) if self.is_witness => {
+                        self.rtcp_sent += 1;
+                        send(&self.socket, &transmit.contents, transmit.destination);
+                    }
                     _ => {}
                 },
                 Output::Event(Event::MediaAdded(media)) => {
-                    self.mid.get_or_insert(media.mid);
+                    self.sections.push(Section::theirs(media.mid));
                 }
+                Output::Event(Event::RtpPacket(packet)) => tell(Told::Payload(Arrival {
+                    stream: Ssrc(*packet.header.ssrc),
+                    received_ns,
+                    is_repair: false,
+                    payload: &packet.payload,
+                })),
                 Output::Event(_) => {}
             }
         }
-        if self.session.is_none() {
+        if self.session.is_none() && !self.is_witness {
             self.start_session(now);
         }
     }
 
     /// Takes the keys, if the handshake has brought them to light.
     fn start_session(&mut self, now: Instant) {
-        let Some(mid) = self.mid else { return };
         let Some((_, keys)) = dtls::lock(&self.slot).keys.take() else { return };
-        let sent_ssrc = self.rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| *stream.ssrc());
         // A receiver's SSRC needs only to differ from others at its own end.
-        let ssrc = Ssrc(sent_ssrc.unwrap_or(u32::from(self.local.port())));
-        let Some(media) = self.rtc.media(mid) else { return };
-        let Some(&payload_type) = media.remote_pts().first() else { return };
-        let extensions = media.remote_extmap();
-        let mid = extensions.id_of(Extension::RtpMid).map(|id| (id, mid.to_string()));
-        let terms = Terms {
-            payload_type: PayloadType(*payload_type),
-            transport_cc_id: extensions.id_of(Extension::TransportSequenceNumber),
-            mid,
-            ssrc,
-        };
+        let own = Ssrc(u32::from(self.local.port()));
+        let terms = negotiate::terms_of(&mut self.rtc, &self.sections, own, self.repairs.clone());
         self.session = Some(Session::new(keys, terms, now));
     }
 }

@@ -1,23 +1,26 @@
-//! The traffic: one publisher and its audience, with real ICE, DTLS and SRTP.
+//! The generator: publishers and their audience, with real ICE, DTLS and SRTP.
 //!
-//! The publisher sends on a plan that no server can slow down, on a thread of its own; the audience is
-//! received on another. What counts is told by the packets themselves: each carries its number and the
+//! Publishers send on a plan that no server can slow down, on a thread of their own; the audience is
+//! received on others. What counts is told by the packets themselves: each carries its number and the
 //! time it was sent, and the kernel adds the time it came.
 
 pub(crate) mod audience;
+pub(crate) mod clerk;
 pub(crate) mod client;
 pub(crate) mod door;
+pub(crate) mod heard;
 mod janus;
-pub(crate) mod payload;
-pub(crate) mod plan;
-pub(crate) mod publisher;
-pub(crate) mod seen;
+pub(crate) mod pictures;
+pub(crate) mod publishers;
+mod seen;
 pub(crate) mod session;
 pub(crate) mod signalling;
 pub(crate) mod socket;
+pub(crate) mod viewer;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
@@ -30,13 +33,19 @@ pub(crate) fn wall_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The number of a viewer, from 0, in the order of invitations.
+pub(crate) type Ticket = usize;
+
 /// What the threads of one run tell each other.
 #[derive(Debug)]
 pub(crate) struct Stage {
     window_start_ns: AtomicU64,
     window_end_ns: AtomicU64,
     is_over: AtomicBool,
+    connected: AtomicU64,
     receiving: AtomicU64,
+    /// Who could not join, and why; the first is told.
+    failures: Mutex<Vec<Failure>>,
 }
 
 impl Stage {
@@ -46,7 +55,9 @@ impl Stage {
             window_start_ns: AtomicU64::new(u64::MAX),
             window_end_ns: AtomicU64::new(u64::MAX),
             is_over: AtomicBool::new(false),
+            connected: AtomicU64::new(0),
             receiving: AtomicU64::new(0),
+            failures: Mutex::default(),
         }
     }
 
@@ -62,12 +73,37 @@ impl Stage {
         (start_ns..self.window_end_ns.load(Ordering::Relaxed)).contains(&time_ns)
     }
 
-    /// One more subscriber has got its first packet.
+    /// The window: its start and end, ns since 1970.
+    pub(crate) fn window_ns(&self) -> (u64, u64) {
+        (self.window_start_ns.load(Ordering::Relaxed), self.window_end_ns.load(Ordering::Relaxed))
+    }
+
+    /// One more viewer is connected.
+    pub(crate) fn count_connected(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Viewers that have been connected.
+    pub(crate) fn connected(&self) -> u64 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Somebody could not join.
+    pub(crate) fn note_failure(&self, failure: Failure) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    }
+
+    /// Why somebody could not join, each told once.
+    pub(crate) fn take_failures(&self) -> Vec<Failure> {
+        std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One more viewer has got its first packet.
     pub(crate) fn count_receiving(&self) {
         self.receiving.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Subscribers that have got at least one packet.
+    /// Viewers that have got at least one packet.
     pub(crate) fn receiving(&self) -> u64 {
         self.receiving.load(Ordering::Relaxed)
     }

@@ -10,7 +10,6 @@ const SEQUENCE_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     words: Vec<u64>,
-    len: u64,
 }
 
 impl Seen {
@@ -25,13 +24,7 @@ impl Seen {
         }
         let is_new = self.words[word] & bit == 0;
         self.words[word] |= bit;
-        self.len += u64::from(is_new);
         is_new
-    }
-
-    /// How many numbers are there.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
     }
 
     /// How many numbers of `range` are not there.

@@ -220,6 +220,11 @@ impl Poller {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Sleeps until a socket is readable, at most `patience`, with nanosecond precision.
+    pub(crate) fn wait(&self, patience: Duration) -> io::Result<()> {
+        wait_readable(self.epoll, patience)
+    }
+
     /// The numbers of sockets that are readable now; none is waited for.
     pub(crate) fn ready(&mut self) -> io::Result<impl Iterator<Item = usize> + use<>> {
         // SAFETY: the kernel writes at most EVENTS_LEN events into a vector of that length.
@@ -242,9 +247,9 @@ impl Drop for Poller {
     }
 }
 
-/// Sleeps until the socket is readable, at most `patience`, with nanosecond precision.
-pub(crate) fn wait_readable(socket: &UdpSocket, patience: Duration) -> io::Result<()> {
-    let mut descriptor = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+/// Sleeps until a descriptor is readable, be it a socket or an epoll set.
+fn wait_readable(descriptor: RawFd, patience: Duration) -> io::Result<()> {
+    let mut descriptor = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
     let patience = libc::timespec {
         tv_sec: patience.as_secs() as libc::time_t,
         tv_nsec: patience.subsec_nanos() as libc::c_long,

@@ -65,13 +65,17 @@ pub(crate) struct Footprint {
     pub(crate) rss_bytes: u64,
     /// Threads.
     pub(crate) threads: u64,
+    /// Open file descriptors.
+    pub(crate) files: u64,
 }
 
 impl Footprint {
     /// Reads it.
     pub(crate) fn read(pid: u32) -> io::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        Ok(Self { rss_bytes: field(&status, "VmRSS:") * 1024, threads: field(&status, "Threads:") })
+        // Of somebody else's process they may not be listed.
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count) as u64;
+        Ok(Self { rss_bytes: field(&status, "VmRSS:") * 1024, threads: field(&status, "Threads:"), files })
     }
 }
 

@@ -4,7 +4,7 @@
 use reqwest::Url;
 
 use crate::failure::Failure;
-use crate::load::signalling::Signalling;
+use crate::load::signalling::fetch;
 
 /// The histogram that is read.
 const BUCKET: &str = "sluice_train_length_bucket{";
@@ -23,7 +23,7 @@ pub(crate) struct Trains {
 impl Trains {
     /// Asks the server. `None` if it has no such page.
     pub(crate) fn read(metrics: Option<&Url>) -> Result<Option<Self>, Failure> {
-        metrics.map(|url| Ok(Self::parse(&Signalling::new()?.get(url)?))).transpose()
+        metrics.map(|url| Ok(Self::parse(&fetch(url)?))).transpose()
     }
 
     /// What was sent since `earlier`.

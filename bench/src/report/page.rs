@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::document::{Document, FigureKind, Measured, Round, Verdict};
 use super::plot::{self, Drawing};
-use super::table::{blocks, number, varying};
+use super::table::{blocks, floor_lines, number, varying};
 use crate::failure::{Failure, OrFail};
 use crate::scenario::{Better, Size, name_of};
 
@@ -137,6 +137,8 @@ fn run(document: &Document, drawings: &[Drawing]) -> Markup {
         div.plots { @for drawing in drawings { figure { (drawing.markup) } } }
         h3 { "Medians over the rounds, and their spread" }
         div.wide { (results(document, &shown)) }
+        @let floor_lines = floor_lines(document);
+        @if !floor_lines.is_empty() { pre { (floor_lines.join("\n")) } }
         (remarks(document))
         (setting(document))
         details {

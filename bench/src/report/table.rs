@@ -12,7 +12,7 @@ const FIGURES_IN_LINE: usize = 4;
 
 /// One line about one round.
 pub(crate) fn line(scenario: &Scenario, round: &Round, elapsed: Duration) -> String {
-    let shown = scenario.figures.iter().filter(|figure| figure.digits.is_some());
+    let shown = scenario.figures().filter(|figure| figure.digits.is_some());
     let parts: Vec<String> = shown
         .filter_map(|figure| {
             let value = round.figures.get(figure.name)?;
@@ -44,6 +44,7 @@ pub(crate) fn of(document: &Document) -> String {
         }
     }
     let mut text = markdown(&rows);
+    floor_lines(document).iter().for_each(|line| text += &format!("{line}\n"));
     for measured in &document.results {
         for round in measured.rounds.iter().filter(|round| round.verdict != Verdict::Ok) {
             let Measured { target, point, .. } = measured;
@@ -52,6 +53,26 @@ pub(crate) fn of(document: &Document) -> String {
         }
     }
     text
+}
+
+/// Times as multiples of the floor of the machine, one line for each result; none where rounds tell it themselves.
+pub(crate) fn floor_lines(document: &Document) -> Vec<String> {
+    let Some(floor_ns) = document.floor_ns else { return Vec::new() };
+    let times = |measured: &Measured| -> Vec<String> {
+        let figures = document.figures.iter().filter(|figure| figure.unit == "ns");
+        let each = figures.filter_map(|figure| Some((&figure.name, measured.summary.get(&figure.name)?)));
+        each.map(|(name, summary)| format!("{name} {:.3}x", summary.median / floor_ns)).collect()
+    };
+    let lines: Vec<String> = document
+        .results
+        .iter()
+        .map(|measured| (name_of(&measured.point), times(measured).join(", ")))
+        .filter(|(_, times)| !times.is_empty())
+        .map(|(point, times)| format!("  {point}: {times}"))
+        .collect();
+    let title =
+        format!("as multiples of the floor ({floor_ns:.0} ns: sealing and sending alone, in trains of 3):");
+    if lines.is_empty() { lines } else { std::iter::once(title).chain(lines).collect() }
 }
 
 /// Results in groups of the same point, in the order of the run.

@@ -20,6 +20,7 @@ pub(crate) struct Bench<'a> {
     scenario: &'static Scenario,
     point: &'a Point,
     progress: &'a Progress,
+    generator_threads: usize,
     played: Played,
 }
 
@@ -43,7 +44,17 @@ pub(crate) struct Played {
 impl<'a> Bench<'a> {
     /// A fresh round.
     pub(crate) fn new(scenario: &'static Scenario, point: &'a Point, progress: &'a Progress) -> Self {
-        Self { scenario, point, progress, played: Played::default() }
+        Self { scenario, point, progress, generator_threads: 1, played: Played::default() }
+    }
+
+    /// Lets the generator receive on that many threads.
+    pub(crate) fn with_generator_threads(self, generator_threads: usize) -> Self {
+        Self { generator_threads, ..self }
+    }
+
+    /// Threads that the generator receives on.
+    pub(crate) fn generator_threads(&self) -> usize {
+        self.generator_threads
     }
 
     /// What came out of it.

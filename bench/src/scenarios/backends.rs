@@ -24,7 +24,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[2], full: &[24], max: 100_000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         cost("mmsg", "CPU time of a shard's thread per packet with epoll, recvmmsg and sendmmsg"),
         cost("uring", "the same with io_uring"),
         cost("uring_zero_copy", "the same with io_uring and zero-copy sends of trains from 32 packets"),
@@ -49,7 +49,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: None,
             meaning: "of which the kernel copied so many all the same, as it always does on loopback",
         },
-    ],
+    ]],
     charts: &[Chart {
         title: "CPU time per packet: io_uring / mmsg",
         shape: ChartShape::Lines { figure: "ratio", over: "train" },

@@ -24,7 +24,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[3], full: &[50], max: 5000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         Figure {
             name: "keep",
             unit: "ns",
@@ -39,7 +39,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: Some(1),
             meaning: "of finding a packet and its payload by its key",
         },
-    ],
+    ]],
     charts: &[],
     work: Work::Pure(play),
 };

@@ -15,13 +15,13 @@ pub(crate) const SCENARIO: Scenario = Scenario {
         help: "Datagrams that are looked at",
         sizes: Sizes::Numbers { smoke: &[256], full: &[50_000_000], max: 10_000_000_000 },
     }],
-    figures: &[Figure {
+    figures: &[&[Figure {
         name: "classify",
         unit: "ns",
         better: Better::Lower,
         digits: Some(2),
         meaning: "CPU time per datagram",
-    }],
+    }]],
     charts: &[],
     work: Work::Pure(play),
 };

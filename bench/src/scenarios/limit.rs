@@ -33,7 +33,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[32], full: &[100_000], max: 100_000_000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         Figure {
             name: "both",
             unit: "ns",
@@ -55,7 +55,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: Some(0),
             meaning: "of sending it alone",
         },
-    ],
+    ]],
     charts: &[
         Chart {
             title: "The floor: sealing and sending",

@@ -26,13 +26,13 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[64], full: &[5_000_000], max: 10_000_000_000 },
         },
     ],
-    figures: &[Figure {
+    figures: &[&[Figure {
         name: "command",
         unit: "ns",
         better: Better::Lower,
         digits: Some(1),
         meaning: "CPU time of putting one command in and taking it out, on one thread",
-    }],
+    }]],
     charts: &[],
     work: Work::Pure(play),
 };

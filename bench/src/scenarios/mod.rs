@@ -2,15 +2,27 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
+mod audio;
 mod backends;
 mod cache;
+mod churn;
 mod classify;
+mod command_latency;
 mod estimate;
 mod fanout;
+mod join_storm;
+mod keyframe_storm;
 mod limit;
+mod livestream;
+mod loss;
 mod mailbox;
+mod meeting;
+mod memory;
 mod rewrite;
+mod rooms;
+mod shards;
 mod srtp;
+mod traffic;
 mod wakes;
 
 #[cfg(test)]
@@ -21,6 +33,17 @@ use crate::scenario::Scenario;
 /// All of them, servers first.
 pub(crate) const ALL: &[&Scenario] = &[
     &fanout::SCENARIO,
+    &livestream::SCENARIO,
+    &meeting::SCENARIO,
+    &audio::SCENARIO,
+    &rooms::SCENARIO,
+    &join_storm::SCENARIO,
+    &keyframe_storm::SCENARIO,
+    &loss::SCENARIO,
+    &command_latency::SCENARIO,
+    &memory::SCENARIO,
+    &shards::SCENARIO,
+    &churn::SCENARIO,
     &limit::SCENARIO,
     &backends::SCENARIO,
     &wakes::SCENARIO,
@@ -31,4 +54,5 @@ pub(crate) const ALL: &[&Scenario] = &[
     &mailbox::SCENARIO,
     &estimate::SCENARIO,
     &allocator::SCENARIO,
+    &traffic::SCENARIO,
 ];

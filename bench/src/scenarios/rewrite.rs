@@ -22,7 +22,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[3], full: &[50], max: 5000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         Figure {
             name: "parse",
             unit: "ns",
@@ -37,7 +37,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: Some(1),
             meaning: "of writing it with other numbers for one subscriber",
         },
-    ],
+    ]],
     charts: &[],
     work: Work::Pure(play),
 };

@@ -29,7 +29,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[64], full: &[400_000], max: 100_000_000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         Figure {
             name: "seal",
             unit: "ns",
@@ -44,7 +44,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: Some(0),
             meaning: "of verifying and decrypting it, replay window included",
         },
-    ],
+    ]],
     charts: &[
         Chart {
             title: "Sealing a packet",

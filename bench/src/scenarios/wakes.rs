@@ -30,14 +30,14 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[50], full: &[2000], max: 600_000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         wake("datagram_p50", "round trip of a datagram to a shard that sleeps, median"),
         wake("datagram_p99", "the same, 99th percentile"),
         wake("command_p50", "from putting a command into the mailbox until its reply is seen, median"),
         wake("command_p99", "the same, 99th percentile"),
         idle("idle", "CPU time per second of a shard without work"),
         idle("ticking", "the same, woken by a timer every 5 ms"),
-    ],
+    ]],
     charts: &[],
     work: Work::Local(play),
 };

@@ -87,7 +87,8 @@ fn write_configuration(dir: &Path, port: u16, ip: Ipv4Addr) -> std::io::Result<(
 /// An address of this machine that is not loopback.
 fn own_address() -> Result<Ipv4Addr, Failure> {
     let remedy = "give the machine an IPv4 address besides loopback: Janus makes no candidates without one";
-    let trie = fs::read_to_string("/proc/net/fib_trie").or_fail("/proc/net/fib_trie", remedy)?;
+    let trie = fs::read_to_string("/proc/thread-self/net/fib_trie")
+        .or_fail("/proc/thread-self/net/fib_trie", remedy)?;
     local_addresses(&trie)
         .find(|ip| !ip.is_loopback())
         .ok_or_else(|| Failure::new("this machine has no IPv4 address besides loopback", remedy))

@@ -7,7 +7,7 @@ use super::build::peer_sources;
 use super::server::{Launch, Scratch, Server, free_tcp_address};
 use super::{Entrance, Peer, packages};
 use crate::failure::{Failure, OrFail};
-use crate::load::signalling::Signalling;
+use crate::load::signalling::fetch;
 
 /// Starts it, and finds its worker: the process that forwards.
 pub(crate) fn start() -> Result<Server, Failure> {
@@ -34,7 +34,7 @@ pub(crate) fn start() -> Result<Server, Failure> {
         .expect("an address makes a URL");
     let mut server = Server::start(launch, entrance)?;
     let url = Url::parse(&format!("{base}/worker")).expect("an address makes a URL");
-    let pid = Signalling::new()?.get(&url)?;
+    let pid = fetch(&url)?;
     server.pid = Some(pid.trim().parse().or_fail("the worker's process id", "")?);
     Ok(server)
 }

@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use entrance::Entrance;
-pub(crate) use server::Server;
+pub(crate) use server::{Scratch, Server};
 pub(crate) use starter::{Starter, Wishes};
 
 /// A server to be measured.
@@ -55,6 +55,19 @@ pub(crate) struct Running {
 pub(crate) const ALLOWED: &str = "\
 sluice, sluice:SLUICE_IO=mmsg,SLUICE_SHARDS=2 (any setting), str0m-tokio, pion, janus, mediasoup, \
 whip:URL,whep:URL, janus:URL, mediasoup:URL; those with a URL also take ,pid:N";
+
+impl Target {
+    /// The same, with settings that a scenario needs of a Sluice that is started by us; its own come after them.
+    pub(crate) fn with_settings(&self, mut settings: Vec<(String, String)>) -> Self {
+        match self {
+            Self::Sluice(own) => {
+                settings.extend_from_slice(own);
+                Self::Sluice(settings)
+            }
+            Self::Peer(_) | Self::Running(_) => self.clone(),
+        }
+    }
+}
 
 const PEERS: [(&str, Peer); 4] = [
     ("str0m-tokio", Peer::Str0mTokio),

@@ -1,6 +1,7 @@
 //! Starts targets, after making sure that they can be started.
 #![forbid(unsafe_code)]
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use reqwest::Url;
@@ -46,6 +47,32 @@ impl Starter {
         self.binaries.results()
     }
 
+    /// The program of Sluice.
+    pub(crate) fn sluice(&self) -> PathBuf {
+        self.binaries.rust("sluice")
+    }
+
+    /// Starts `target` in the network of this thread, with media at `ip`.
+    ///
+    /// # Errors
+    ///
+    /// Also if it runs already, for then it is elsewhere.
+    pub(crate) fn start_at(&self, target: &Target, ip: IpAddr) -> Result<Server, Failure> {
+        let mut server = match target {
+            Target::Peer(Peer::Str0mTokio) => start_whip(self.binaries.rust("str0m-tokio"), Some(ip))?,
+            Target::Peer(Peer::Pion) => start_whip(self.binaries.pion(), Some(ip))?,
+            Target::Sluice(_) | Target::Peer(Peer::Janus | Peer::Mediasoup) => self.start(target)?,
+            Target::Running(_) => {
+                return Err(Failure::new(
+                    format!("{target} runs already, and links are laid in a network of their own"),
+                    "take a server that the bench starts, such as --target sluice or --target janus",
+                ));
+            }
+        };
+        server.client_ip = Some(ip);
+        Ok(server)
+    }
+
     /// Starts `target`, or finds it.
     pub(crate) fn start(&self, target: &Target) -> Result<Server, Failure> {
         match target {
@@ -55,8 +82,8 @@ impl Starter {
                 Ok(server)
             }
             Target::Sluice(settings) => self.start_sluice(settings),
-            Target::Peer(Peer::Str0mTokio) => start_whip(self.binaries.rust("str0m-tokio")),
-            Target::Peer(Peer::Pion) => start_whip(self.binaries.pion()),
+            Target::Peer(Peer::Str0mTokio) => start_whip(self.binaries.rust("str0m-tokio"), None),
+            Target::Peer(Peer::Pion) => start_whip(self.binaries.pion(), None),
             Target::Peer(Peer::Janus) => janus::start(),
             Target::Peer(Peer::Mediasoup) => mediasoup::start(),
         }
@@ -87,16 +114,12 @@ impl Starter {
     }
 }
 
-/// Starts a server that takes `--http ADDRESS` and serves `/whip/{room}` and `/whep/{room}`.
-fn start_whip(program: PathBuf) -> Result<Server, Failure> {
+/// Starts a server that takes `--http ADDRESS` and `--ip ADDRESS` and serves `/whip/{room}` and `/whep/{room}`.
+fn start_whip(program: PathBuf, ip: Option<IpAddr>) -> Result<Server, Failure> {
     let listen = free_tcp_address()?;
-    let launch = Launch {
-        program,
-        arguments: vec!["--http".to_owned(), listen.to_string()],
-        environment: Vec::new(),
-        listen,
-        dir: Scratch::new()?,
-    };
+    let mut arguments = vec!["--http".to_owned(), listen.to_string()];
+    arguments.extend(ip.into_iter().flat_map(|ip| ["--ip".to_owned(), ip.to_string()]));
+    let launch = Launch { program, arguments, environment: Vec::new(), listen, dir: Scratch::new()? };
     Server::start(launch, entrance_at(listen))
 }
 

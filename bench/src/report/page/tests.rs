@@ -20,7 +20,7 @@ fn document() -> Document {
         for (target, factor) in [("sluice", 1.0), ("<b>other</b>", 3.0)] {
             for round in 1..=2 {
                 let value = |name: usize| factor * (100.0 + (name * 10 + at) as f64 + f64::from(round));
-                let figures = scenario.figures.iter().enumerate();
+                let figures = scenario.figures().enumerate();
                 let points = vec![[0.5, factor * 200.0], [0.9, factor * 500.0], [0.99, factor * 3000.0]];
                 let trains = vec![[1.0, 30.0], [3.0, 70.0]];
                 let curve = |unit: &str, points| Curve { unit: unit.to_owned(), points };
