@@ -24,7 +24,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[16], full: &[200_000], max: 100_000_000 },
         },
     ],
-    figures: &[
+    figures: &[&[
         Figure {
             name: "allocation",
             unit: "ns",
@@ -39,7 +39,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: Some(1),
             meaning: "the same per track",
         },
-    ],
+    ]],
     charts: &[],
     work: Work::Pure(play),
 };

@@ -30,7 +30,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             sizes: Sizes::Numbers { smoke: &[16], full: &[10, 50, 200], max: 400 },
         },
     ],
-    figures: &[
+    figures: &[&[
         Figure {
             name: "send",
             unit: "ns",
@@ -45,7 +45,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             digits: Some(1),
             meaning: "of reading feedback and renewing the estimate, per packet that it is about",
         },
-    ],
+    ]],
     charts: &[],
     work: Work::Pure(play),
 };
