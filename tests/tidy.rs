@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("congestion", &["id", "time", "limits", "counters", "wire"]),
     // Why a transport ended is told to the control plane as it is.
     ("transport", &["id", "time", "limits", "counters", "wire", "media::format", "command::CloseReason"]),
-    ("command", &["id", "time", "limits", "counters", "media::format", "transport"]),
+    ("command", &["id", "time", "limits", "counters", "media::format", "media::wish", "transport"]),
     ("engine", &["id", "time", "limits", "counters", "wire", "media", "congestion", "transport", "command"]),
     // The backends know bytes and addresses, nothing of RTP.
     ("udp", &["time", "limits", "counters", "transport::path"]),

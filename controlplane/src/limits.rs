@@ -30,6 +30,8 @@ pub const OFFER_BYTES_MAX: usize = SDP_SIZE_BYTES_MAX;
 pub const OFFER_CANDIDATES_MAX: usize = 512;
 /// The largest trickle fragment, bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
+/// The largest request for layers, bytes.
+pub const LAYER_REQUEST_BYTES_MAX: usize = 4 * 1024;
 /// Candidate lines in one fragment, and accepted in the life of one session. docs/SECURITY.md H3.
 pub const CANDIDATES_PER_SESSION_MAX: usize = 64;
 

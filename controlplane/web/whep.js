@@ -28,8 +28,9 @@ export class WhepSession extends Session {
     /** @type {Tracks} */
     const tracks = { audio: [], video: [] };
     for (const kind of SECTIONS) {
-      const { receiver } = connection.addTransceiver(kind, { direction: "recvonly" });
-      tracks[kind].push(receiver.track);
+      const transceiver = connection.addTransceiver(kind, { direction: "recvonly" });
+      if (kind === "video") takeLayers(transceiver);
+      tracks[kind].push(transceiver.receiver.track);
     }
     this.onTracks(tracks);
   }
@@ -38,4 +39,21 @@ export class WhepSession extends Session {
   isWaiting(error) {
     return error instanceof Problem && error.status === 409;
   }
+}
+
+/**
+ * Offers the dependency descriptor, which Chromium keeps to itself unless it is asked: without it no layers of AV1 can
+ * be told apart. Other browsers leave it as it is.
+ *
+ * @param {RTCRtpTransceiver & {
+ *   getHeaderExtensionsToNegotiate?: () => {uri: string, direction: string}[],
+ *   setHeaderExtensionsToNegotiate?: (extensions: {uri: string, direction: string}[]) => void,
+ * }} transceiver
+ */
+function takeLayers(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
+  for (const extension of extensions) {
+    if (extension.uri.includes("dependency-descriptor")) extension.direction = "sendrecv";
+  }
+  if (extensions.length > 0) transceiver.setHeaderExtensionsToNegotiate?.(extensions);
 }

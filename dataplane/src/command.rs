@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use futures_channel::oneshot;
 
-use crate::id::{Mid, TrackId, TransportId};
+use crate::id::{Mid, Rid, TrackId, TransportId};
 use crate::media::format::{Codec, MediaKind};
+use crate::media::wish::{Reason, Wish};
 use crate::transport::Transport;
 
 /// A command and where its reply goes.
@@ -46,6 +47,15 @@ pub enum Command {
     RemoveTransport {
         /// Its name.
         id: TransportId,
+    },
+    /// Asks for other layers of a track, or for a pause. The picture follows at the next switch point.
+    RequestLayer {
+        /// The subscriber.
+        id: TransportId,
+        /// Its media section that shows the track; `None`: each that shows video.
+        mid: Option<Mid>,
+        /// What it asks for from now on.
+        wish: Wish,
     },
     /// Asks what a transport is doing.
     DescribeTransport {
@@ -102,6 +112,15 @@ pub enum Refusal {
     /// A binding names a section that was not negotiated, or of the other kind.
     #[error("the binding fits no negotiated media section")]
     BindingDoesNotFit,
+    /// The transport is shown nothing in a media section of that name, or no video at all.
+    #[error("nothing is shown to this session in that media section")]
+    UnknownSection,
+    /// The publisher of the track has no encoding of that name.
+    #[error("the track has no encoding of that name")]
+    UnknownEncoding,
+    /// More than `WISHES_PER_WINDOW_MAX` requests for layers.
+    #[error("other layers were asked for too often")]
+    TooManyWishes,
     /// `TRANSPORTS_PER_SHARD_MAX` or `TRACKS_PER_SHARD_MAX` is reached.
     #[error("the shard is full")]
     ShardFull,
@@ -126,6 +145,38 @@ pub struct TransportReport {
     pub fraction_lost: f64,
     /// What its link carries; `None` if nothing is sent to it.
     pub estimate: Option<EstimateReport>,
+    /// What it is shown, in the order of its media sections.
+    pub subscriptions: Vec<SubscriptionReport>,
+}
+
+/// What a transport is shown in one media section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionReport {
+    /// The media section.
+    pub mid: Mid,
+    /// What it shows.
+    pub track: TrackId,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What the subscriber asks for.
+    pub requested: Wish,
+    /// What it should get; `None` if nothing.
+    pub target: Option<LayerPlace>,
+    /// What it gets; `None` if nothing.
+    pub current: Option<LayerPlace>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A place among the encodings and layers of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerPlace {
+    /// The encoding, in simulcast.
+    pub rid: Option<Rid>,
+    /// The highest spatial layer of the encoding; `None` if all there are, or if it has none.
+    pub spatial: Option<u8>,
+    /// The highest temporal layer; `None` as above.
+    pub temporal: Option<u8>,
 }
 
 /// What the link towards a peer carries.
@@ -165,6 +216,8 @@ pub struct EncodingReport {
     pub packets_received: u64,
     /// Packets lost and never recovered.
     pub packets_lost: u64,
+    /// Whether anybody wants it: false if nobody has for `UNWANTED_AFTER`.
+    pub is_wanted: bool,
     /// The layers that its publisher says it sends, lowest first; empty if it does not say.
     pub layers: Vec<LayerReport>,
 }
@@ -208,6 +261,15 @@ pub enum Event {
     TrackStopped {
         /// Which one.
         track: TrackId,
+    },
+    /// Nobody wants an encoding any more, so that its publisher may stop sending it; or somebody does again.
+    EncodingDemand {
+        /// The track.
+        track: TrackId,
+        /// The encoding; `None` if the track has only one.
+        rid: Option<Rid>,
+        /// Whether somebody wants it.
+        is_wanted: bool,
     },
     /// A subscriber cannot show a track: it did not negotiate the codec.
     CodecNotNegotiated {

@@ -70,6 +70,14 @@ drop_reasons! {
     AwaitingKeyframe => "awaiting_keyframe",
     /// Another encoding of the track is being forwarded.
     OtherEncoding => "other_encoding",
+    /// Of a temporal layer above what the subscriber gets.
+    TemporalLayer => "temporal_layer",
+    /// Of a spatial layer that the subscriber does not get, or that nothing it gets refers to.
+    SpatialLayer => "spatial_layer",
+    /// Its frame refers to one that was left out.
+    MissingReference => "missing_reference",
+    /// The subscriber does not want the track now.
+    Paused => "paused",
     /// Older than what the subscription can still number.
     TooLate => "too_late",
     /// The subscriber did not negotiate the codec of the track.

@@ -126,6 +126,14 @@ pub const SIZE_REQUESTS_MAX: u8 = 3;
 pub const KEYFRAME_REQUEST_WINDOW: Duration = Duration::from_secs(10);
 /// An encoding without packets for this long does not flow any more.
 pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(700);
+/// A picture whose link collapses goes on for this long, or for two round trips, while it waits for the keyframe of
+/// a lower layer; then it pauses.
+pub const COLLAPSE_PAUSE_MIN: Duration = Duration::from_millis(300);
+/// An encoding that nobody wants for this long is unwanted: viewers come, go and change their minds.
+pub const UNWANTED_AFTER: Duration = Duration::from_secs(2);
+/// Wishes for other layers that one subscription may have within [`KEYFRAME_REQUEST_WINDOW`]: each may cost the
+/// publisher a keyframe. docs/SECURITY.md M1.
+pub const WISHES_PER_WINDOW_MAX: u32 = 15;
 
 /// Time between transport-wide feedback packets to a publisher.
 pub const TWCC_INTERVAL: Duration = Duration::from_millis(50);

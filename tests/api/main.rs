@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod layers;
 mod limits;
 mod live;
 mod media;

@@ -5,6 +5,7 @@ import { after, before } from "node:test";
 
 import { startBrowser } from "./chromium.mjs";
 import { codecTests } from "./codecs.mjs";
+import { layerTests } from "./layers.mjs";
 import { mediaTests } from "./media.mjs";
 import { pageTests } from "./pages.mjs";
 import { ARTIFACTS, startOnMmsg, startOnUring } from "./server.mjs";
@@ -26,5 +27,6 @@ after(async () => {
 
 mediaTests(world);
 codecTests(world);
+layerTests(world);
 pageTests(world);
 stateTests(world);

@@ -16,7 +16,7 @@ use dataplane::limits::{
 use dataplane::wire::rtp::RtpHeader;
 
 use crate::frames::{self, Piece};
-use crate::lines::{Delivered, Line, Place};
+use crate::lines::{Closable, Delivered, Line, Place};
 use crate::trace::digest;
 
 /// How late a timer may be noticed.
@@ -103,8 +103,8 @@ pub struct Checker {
     addresses: HashMap<SocketAddr, usize>,
     made: HashMap<u64, Made>,
     delivered: Delivered,
-    /// Whether a publisher has sent packets with nothing to show, whose numbers are closed.
-    has_padding: bool,
+    /// Packets with nothing to show, and those of upper layers: their numbers may be closed.
+    closable: Closable,
     passed_deadlines: u32,
     /// The first promise that was broken.
     pub violation: Option<Violation>,
@@ -119,7 +119,7 @@ impl Checker {
             addresses: HashMap::new(),
             made: HashMap::new(),
             delivered: Delivered::new(),
-            has_padding: false,
+            closable: Closable::new(),
             passed_deadlines: 0,
             violation: None,
         }
@@ -138,11 +138,14 @@ impl Checker {
 
     /// A client publishes a packet.
     pub fn note_published(&mut self, member: usize, track: TrackId, ssrc: u32, index: u64, payload: &[u8]) {
+        let place = Place { member, ssrc, index };
         let Some(piece) = frames::piece(payload) else {
-            self.has_padding = true;
+            self.closable.insert(place);
             return;
         };
-        let place = Place { member, ssrc, index };
+        if piece.temporal > 0 {
+            self.closable.insert(place);
+        }
         self.made.insert(digest(frames::content(payload)), Made { track, place, piece });
     }
 
@@ -345,7 +348,7 @@ impl Checker {
     fn check_member(&mut self, at: usize) {
         let member = &self.members[at];
         let lines = member.watches.iter().filter_map(|watch| member.lines.get(&watch.ssrc));
-        let mut checked = lines.map(|line| line.check(&self.delivered, self.has_padding, self.is_clear));
+        let mut checked = lines.map(|line| line.check(&self.delivered, &self.closable, self.is_clear));
         if let Some(text) = checked.find_map(Result::err) {
             self.violation.get_or_insert(numbers(at, text));
         }

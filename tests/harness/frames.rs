@@ -23,6 +23,8 @@ pub struct Piece {
     pub packets: u8,
     /// Whether its frame is one that a decoder can start with.
     pub is_key: bool,
+    /// The temporal layer of its frame, where the codec says it (VP8).
+    pub temporal: u8,
 }
 
 /// The payload of a packet. `size` is that of a keyframe's picture, and stands in it where the codec allows.
@@ -31,7 +33,7 @@ pub fn payload(codec: Codec, piece: Piece, picture_id: u16, size: (u16, u16)) ->
     bytes.resize(HEAD_LEN, 0xaa);
     bytes.extend(piece.origin.to_be_bytes());
     bytes.extend(piece.counter.to_be_bytes());
-    bytes.extend([piece.packet, piece.packets, u8::from(piece.is_key), 0]);
+    bytes.extend([piece.packet, piece.packets, u8::from(piece.is_key), piece.temporal]);
     bytes.extend(filler(codec, piece));
     bytes
 }
@@ -41,10 +43,11 @@ fn head(codec: Codec, piece: Piece, picture_id: u16, (width, height): (u16, u16)
     let begins_key = is_start && piece.is_key;
     let long_id = (0x8000 | (picture_id & 0x7fff)).to_be_bytes();
     match codec {
-        // RFC 7741: X and S, I, picture id, frame tag, start code, size.
+        // RFC 7741: X and S, I and T, picture id, TID, frame tag, start code, size.
         Codec::Vp8 => {
-            let mut bytes = vec![0x80 | if is_start { 0x10 } else { 0 }, 0x80];
+            let mut bytes = vec![0x80 | if is_start { 0x10 } else { 0 }, 0xa0];
             bytes.extend(long_id);
+            bytes.push(piece.temporal << 6 | u8::from(piece.temporal == 1) << 5);
             if is_start {
                 bytes.extend([u8::from(!begins_key), 0, 0]);
             }
@@ -101,8 +104,10 @@ fn filler(codec: Codec, piece: Piece) -> impl Iterator<Item = u8> {
 pub fn piece(bytes: &[u8]) -> Option<Piece> {
     let identity: &[u8; IDENTITY_LEN] = bytes.get(HEAD_LEN..)?.first_chunk()?;
     let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|byte| identity[at + byte]));
-    let [packet, packets, is_key, 0] = [8, 9, 10, 11].map(|at| identity[at]) else { return None };
-    Some(Piece { origin: word(0), counter: word(4), packet, packets, is_key: is_key == 1 })
+    let [packet, packets, is_key, temporal @ 0..=2] = [8, 9, 10, 11].map(|at| identity[at]) else {
+        return None;
+    };
+    Some(Piece { origin: word(0), counter: word(4), packet, packets, is_key: is_key == 1, temporal })
 }
 
 /// The bytes that nobody on the way may change.

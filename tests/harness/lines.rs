@@ -1,7 +1,7 @@
 //! The oracle's own record of one egress stream: every number that left, what it carried, and where in the
 //! publisher's stream that stood.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use crate::frames::Piece;
@@ -37,12 +37,15 @@ pub struct Line {
 /// Packets that reached the shard by themselves, not as a retransmission, and when they did first.
 pub type Delivered = HashMap<(usize, u32, u16), Instant>;
 
+/// Packets that a shard may leave out of a line: padding, and upper layers.
+pub type Closable = HashSet<Place>;
+
 /// How a number belongs to the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Joint {
     /// It is of the same run of the same source.
     Straight,
-    /// It goes on with the source, behind packets that had nothing to show.
+    /// It goes on with the source, behind packets that were left out.
     Closed,
     /// It begins a new run.
     Switch,
@@ -84,11 +87,11 @@ impl Line {
     /// What is wrong with the line as a whole. Within one source numbers run with the source's; where numbers
     /// are missing, the source's packets must not have reached the shard while it was shown. A change of source
     /// may leave one number out, and happens at a keyframe.
-    pub fn check(&self, delivered: &Delivered, may_skip: bool, knows_all: bool) -> Result<(), String> {
+    pub fn check(&self, delivered: &Delivered, closable: &Closable, knows_all: bool) -> Result<(), String> {
         let mut run: Vec<(u64, Carried)> = Vec::new();
         for (number, carried) in &self.carried {
             if let Some((before, last)) = run.last().copied() {
-                let joint = self.join((before, &last), (*number, carried), may_skip, knows_all)?;
+                let joint = self.join((before, &last), (*number, carried), closable, knows_all)?;
                 if joint != Joint::Straight {
                     // Which numbers the closed ones would have had is not known.
                     let next = if joint == Joint::Switch { *number } else { before + 1 };
@@ -106,7 +109,7 @@ impl Line {
         &self,
         (n1, before): (u64, &Carried),
         (n2, after): (u64, &Carried),
-        may_skip: bool,
+        closable: &Closable,
         knows_all: bool,
     ) -> Result<Joint, String> {
         let (from, to) = (before.place, after.place);
@@ -115,9 +118,14 @@ impl Line {
         if is_same && step == Some(n2 - n1) {
             return Ok(Joint::Straight);
         }
-        // Numbers of packets with nothing to show are closed.
-        if is_same && may_skip && step.is_some_and(|step| step > n2 - n1) {
-            return Ok(Joint::Closed);
+        // Numbers are closed of packets with nothing to show, and of layers that are left out: of no others.
+        if is_same && let Some(closed) = step.and_then(|step| step.checked_sub(n2 - n1)).filter(|it| *it > 0)
+        {
+            let between = (from.index + 1..to.index).map(|index| Place { index, ..from });
+            let may_be = between.filter(|place| closable.contains(place)).count() as u64;
+            if closed <= may_be {
+                return Ok(Joint::Closed);
+            }
         }
         let is_key_start = after.piece.is_key && after.piece.packet == 0;
         if is_key_start || (!is_same && !knows_all) {

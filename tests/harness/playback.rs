@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use dataplane::command::Command;
 use dataplane::id::TrackId;
 use dataplane::media::format::MediaKind;
+use dataplane::media::wish::Wish;
 use dataplane::transport::Transport;
 use dataplane::transport::negotiate::PeerRole;
 use dataplane::wire::extension::Elements;
+use dataplane::wire::rtcp::{RtcpPacket, packets};
 use dataplane::wire::rtp::{RtpHeader, padding_len};
 
 use crate::capture::Capture;
 use crate::replay::{STUN_INTERVAL, stun};
-use crate::world::{Client, World, client_address};
+use crate::world::{Client, World, client_address, transport_id};
 
 /// A publisher that plays a capture once, or a viewer.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct PlaybackClient {
     stuns: u8,
     /// RTP that arrived, whole packets.
     pub received: Vec<Vec<u8>>,
+    /// Keyframes that were asked for.
+    pub keyframe_requests: usize,
 }
 
 impl PlaybackClient {
@@ -39,6 +44,7 @@ impl PlaybackClient {
             next_stun: now,
             stuns: 0,
             received: Vec::new(),
+            keyframe_requests: 0,
         }
     }
 }
@@ -51,6 +57,9 @@ impl Client for PlaybackClient {
     fn receive(&mut self, _source: SocketAddr, bytes: &[u8], _now: Instant) {
         if let [128..192, 0..192 | 224.., ..] = bytes {
             self.received.push(bytes.to_vec());
+        } else if let [128..192, 192..=223, ..] = bytes {
+            let asks = |packet: &RtcpPacket<'_>| matches!(packet, RtcpPacket::Pli { .. });
+            self.keyframe_requests += packets(bytes).into_iter().flatten().filter(asks).count();
         }
     }
 
@@ -109,6 +118,12 @@ pub fn play(capture: &Capture) -> Vec<Parts> {
 
 /// Plays `capture` to a viewer that takes what the publisher of another one sends.
 pub fn play_to(capture: &Capture, viewer: &Capture) -> Vec<Parts> {
+    play_wishing(capture, viewer, &[]).0
+}
+
+/// As [`play_to`]; the viewer asks for other layers so long after the beginning. Gives how often a keyframe was asked
+/// for, too.
+pub fn play_wishing(capture: &Capture, viewer: &Capture, wishes: &[(Duration, Wish)]) -> (Vec<Parts>, usize) {
     let mut world = World::new(7);
     let kind = capture.describe(PeerRole::Publisher).unwrap().sections[0].kind;
     let track = world.add_track(1, kind);
@@ -116,9 +131,14 @@ pub fn play_to(capture: &Capture, viewer: &Capture) -> Vec<Parts> {
     let script = capture.packets.iter().map(|packet| (start + packet.at, packet.bytes.clone())).collect();
     join(&mut world, capture, PeerRole::Publisher, script, (track, kind));
     let viewer = join(&mut world, viewer, PeerRole::Subscriber, VecDeque::new(), (track, kind));
+    for (at, wish) in wishes {
+        world.run_for((start + *at).saturating_duration_since(world.now));
+        world.command(Command::RequestLayer { id: transport_id(viewer), mid: None, wish: *wish });
+    }
     let last = capture.packets.last().map_or_else(Default::default, |packet| packet.at);
-    world.run_for(last + 4 * STUN_INTERVAL);
-    world.clients[viewer].received.iter().map(|bytes| Parts::of(bytes)).collect()
+    world.run_for((start + last + 4 * STUN_INTERVAL).saturating_duration_since(world.now));
+    let received = world.clients[viewer].received.iter().map(|bytes| Parts::of(bytes)).collect();
+    (received, world.clients[0].keyframe_requests)
 }
 
 fn join(

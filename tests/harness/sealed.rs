@@ -151,6 +151,7 @@ impl SealedClient {
                 packet: packet as u8,
                 packets: PACKETS_PER_FRAME as u8,
                 is_key: size.is_some(),
+                temporal: 0,
             };
             let payload = frames::payload(Codec::Vp8, piece, self.next_picture, size.unwrap_or_default());
             let index = self.next_number;

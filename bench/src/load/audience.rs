@@ -119,6 +119,13 @@ impl Audience {
         let _ = orders.send(Order::WantKeyframe { ticket });
     }
 
+    /// Lets a viewer ask for an encoding; 0 is the smallest.
+    pub(crate) fn choose(&self, ticket: Ticket, door: &Arc<Door>, encoding: usize) {
+        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
+        let (door, clerk) = (Arc::clone(door), Arc::clone(&self.clerk));
+        let _ = orders.send(Order::Choose { ticket, encoding, door, clerk });
+    }
+
     /// Waits until all who were invited are connected.
     pub(crate) fn connect(&self) -> Result<(), Failure> {
         let give_up_at = Instant::now() + CONNECT_TIMEOUT;

@@ -90,14 +90,19 @@ pub(crate) struct Client {
 }
 
 impl Toolkit {
-    /// Prepares clients that talk to a server from `ip`, or from behind a link.
-    pub(crate) fn new(ip: IpAddr, link: Option<Arc<Group>>) -> Result<Self, Failure> {
+    /// Prepares clients that talk to a server from `ip`.
+    pub(crate) fn new(ip: IpAddr) -> Result<Self, Failure> {
         let crypto = dtls::crypto_provider().or_fail("DTLS could not be configured", "")?;
         let certificate = crypto
             .dtls_provider
             .generate_certificate()
             .ok_or_else(|| Failure::new("no DTLS certificate could be made", ""))?;
-        Ok(Self { crypto, certificate, ip, link })
+        Ok(Self { crypto, certificate, ip, link: None })
+    }
+
+    /// The same for clients behind a link.
+    pub(crate) fn behind(&self, link: &Arc<Group>) -> Self {
+        Self { link: Some(Arc::clone(link)), ..self.clone() }
     }
 }
 

@@ -115,6 +115,17 @@ impl VideoRoom {
         self.ask(signalling, handle, json!({"request": "start"}), Some(jsep)).await.map(drop)
     }
 
+    /// Asks for an encoding of the one video that a subscriber gets; 0 is the smallest.
+    pub(crate) async fn choose(
+        &self,
+        signalling: &Signalling,
+        handle: u64,
+        encoding: usize,
+    ) -> Result<(), Failure> {
+        let body = json!({"request": "configure", "substream": encoding});
+        self.ask(signalling, handle, body, None).await.map(drop)
+    }
+
     /// Tells Janus that its session is still in use: it ends those that nobody polls for a minute.
     pub(crate) async fn keep_alive(&self, signalling: &Signalling) {
         let _ = self.post(signalling, None, json!({"janus": "keepalive"})).await;

@@ -73,6 +73,18 @@ impl Signalling {
         serde_json::from_str(&text).or_fail(format!("the answer to POST {url}"), remedy)
     }
 
+    /// Changes something by JSON.
+    pub(crate) async fn patch_json(&self, url: &Url, body: &Value) -> Result<(), Failure> {
+        let request = self.http.patch(url.clone()).header(CONTENT_TYPE, "application/json");
+        let response = request.body(body.to_string()).send().await.or_fail(format!("PATCH {url}"), "")?;
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(Failure::new(format!("PATCH {url}: {status}: {}", text.trim()), "")),
+        }
+    }
+
     /// Deletes a session. A server that has already forgotten it is no failure of ours.
     pub(crate) async fn delete(&self, session: &Url) {
         let _ = self.http.delete(session.clone()).send().await;

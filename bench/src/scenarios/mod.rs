@@ -12,6 +12,7 @@ mod estimate;
 mod fanout;
 mod join_storm;
 mod keyframe_storm;
+mod layer_switch;
 mod limit;
 mod livestream;
 mod loss;
@@ -38,6 +39,7 @@ pub(crate) const ALL: &[&Scenario] = &[
     &audio::SCENARIO,
     &rooms::SCENARIO,
     &join_storm::SCENARIO,
+    &layer_switch::SCENARIO,
     &keyframe_storm::SCENARIO,
     &loss::SCENARIO,
     &command_latency::SCENARIO,

@@ -30,7 +30,7 @@ use crate::scenario::Bench;
 use crate::targets::Server;
 use crate::traffic::{Recipe, Source};
 pub(crate) use cast::Cast;
-pub(crate) use shown::{Shown, quantile};
+pub(crate) use shown::{Choice, Shown, quantile};
 use timings::{Kind, Stopwatch};
 
 /// Connected viewers settle for this long before memory is read.
@@ -60,6 +60,7 @@ pub(crate) struct Show<'a> {
     viewer_groups: Vec<usize>,
     footprints: Footprints,
     stopwatch: Stopwatch,
+    choices: Vec<Choice>,
 }
 
 struct OpenRoom {
@@ -120,10 +121,10 @@ impl<'a> Show<'a> {
         for room in &cast.rooms {
             let count = room.publishes.len() as u16;
             let audio = room.publishes.iter().filter(|recipe| recipe.codec().is_audio()).count();
-            let doors = cast.links.iter().map(|link| Door::open(&clerk, server, &room.name, Some(link)));
+            let door = Door::open(&clerk, server, &room.name)?;
             rooms.push(OpenRoom {
-                door: Door::open(&clerk, server, &room.name, None)?,
-                linked_doors: doors.collect::<Result<_, _>>()?,
+                linked_doors: cast.links.iter().map(|link| door.behind(link)).collect(),
+                door,
                 recipes: room.publishes.clone(),
                 sources: next_source..next_source + count,
                 video: room.publishes.len() - audio,
@@ -144,6 +145,7 @@ impl<'a> Show<'a> {
             viewer_groups: Vec::new(),
             footprints: Footprints::default(),
             stopwatch: Stopwatch::default(),
+            choices: Vec::new(),
         })
     }
 
@@ -235,6 +237,12 @@ impl<'a> Show<'a> {
     /// Lets a viewer ask for keyframes.
     pub(crate) fn want_keyframe(&self, ticket: Ticket) {
         self.audience.want_keyframe(ticket);
+    }
+
+    /// Lets a viewer ask for an encoding of what it is shown; 0 is the smallest. The time is remembered.
+    pub(crate) fn choose(&mut self, ticket: Ticket, encoding: u8) {
+        self.choices.push(Choice { ticket, encoding, asked_ns: wall_ns() });
+        self.audience.choose(ticket, &self.rooms[self.viewer_rooms[ticket]].door, encoding.into());
     }
 
     /// Lets a viewer come in to a room and go at once, and notes how long it took until it was let in.
@@ -357,6 +365,7 @@ impl<'a> Show<'a> {
             sources,
             groups: self.viewer_groups,
             timings: self.stopwatch.read(),
+            choices: self.choices,
         })
     }
 }

@@ -32,10 +32,21 @@ pub(crate) struct Shown {
     pub(crate) failures: Vec<Failure>,
     /// Of requests in the window.
     pub(crate) timings: Timings,
+    /// What viewers asked for, in this order.
+    pub(crate) choices: Vec<Choice>,
     /// By ticket, the group of a viewer.
     pub(super) groups: Vec<usize>,
     /// By ticket, the sources that a viewer should have got.
     pub(super) sources: Vec<Range<u16>>,
+}
+
+/// An encoding that a viewer asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) ticket: Ticket,
+    pub(crate) encoding: u8,
+    /// ns since 1970.
+    pub(crate) asked_ns: u64,
 }
 
 /// Packets of the window that a viewer should have got, and those that it has not got.
@@ -164,6 +175,32 @@ impl Shown {
         there.sort_unstable();
         let without = (waits.len() - there.len()) as u64;
         (there, without)
+    }
+
+    /// From asking for an encoding to the first picture of it, ns, ascending; and how many choices had none before
+    /// the viewer asked again or the round ended.
+    pub(crate) fn switches(&self) -> (Vec<u64>, u64) {
+        let waits: Vec<Option<u64>> = self
+            .choices
+            .iter()
+            .enumerate()
+            .map(|(at, choice)| self.switch(choice, &self.choices[at + 1..]))
+            .collect();
+        let mut there: Vec<u64> = waits.iter().copied().flatten().collect();
+        there.sort_unstable();
+        let without = (waits.len() - there.len()) as u64;
+        (there, without)
+    }
+
+    fn switch(&self, choice: &Choice, later: &[Choice]) -> Option<u64> {
+        let viewer = self.report.viewers.iter().find(|viewer| viewer.watching.ticket == choice.ticket)?;
+        let next = later.iter().find(|later| later.ticket == choice.ticket);
+        let until_ns = next.map_or(u64::MAX, |next| next.asked_ns);
+        let switches = viewer.watching.tracks().iter().flat_map(|track| &track.switches);
+        let mut hits = switches.filter(|(at_ns, encoding)| {
+            *encoding == choice.encoding && (choice.asked_ns..until_ns).contains(at_ns)
+        });
+        hits.next().map(|(at_ns, _)| at_ns - choice.asked_ns)
     }
 
     /// CPU time of the generator, cores.

@@ -17,7 +17,7 @@ pub(crate) fn judge(bench: &mut Bench, shown: &Shown) {
         bench.over(format!("{} viewers lost their connection", shown.report.gone()));
     }
     if let Some(failure) = shown.failures.first() {
-        bench.over(format!("{} could not join: {}", shown.failures.len(), failure.what()));
+        bench.over(format!("{} requests failed: {}", shown.failures.len(), failure.what()));
     }
     let worst = shown.deliveries().into_iter().map(|(_, own)| percent(own.missing, own.expected));
     let loss = worst.fold(0.0, f64::max);

@@ -21,7 +21,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use recipe::{Codec, NAMES, PACKETS_PER_BURST, Recipe, VIDEO_RECIPES};
+pub(crate) use recipe::{Codec, NAMES, PACKETS_PER_BURST, RIDS, Recipe, VIDEO_RECIPES};
 pub(crate) use record::{Record, read};
 pub(crate) use source::{Planned, Source};
 

@@ -13,6 +13,8 @@ pub(crate) const FRAMES_PER_SECOND: u64 = 30;
 pub(crate) const PACKETS_PER_FRAME: u64 = 8;
 /// Packets sent back to back, as the pacer of a browser does.
 pub(crate) const PACKETS_PER_BURST: u64 = 3;
+/// The encodings of [`Recipe::simulcast`], the smallest first.
+pub(crate) const RIDS: [&str; 3] = ["q", "h", "f"];
 /// What every recipe is called.
 pub(crate) const NAMES: &[&str] = &["steady", "bursts", "camera", "camera_t3", "simulcast", "h264", "opus"];
 /// What the recipes of pictures are called.
@@ -105,16 +107,16 @@ impl Recipe {
 
     /// VP8 in three sizes of three temporal layers each, as recorded; the smallest comes first.
     pub(crate) fn simulcast() -> Self {
-        let f = EncodingFacts { rid: Some("f"), ..full(|| &recorded::VP8_T3_F) };
+        let f = EncodingFacts { rid: Some(RIDS[2]), ..full(|| &recorded::VP8_T3_F) };
         let h = EncodingFacts {
-            rid: Some("h"),
+            rid: Some(RIDS[1]),
             bitrate_bps: 500_000,
             size: (640, 360),
             sizes: Sizes::Video(|| &recorded::VP8_T3_H),
             ..f
         };
         let q = EncodingFacts {
-            rid: Some("q"),
+            rid: Some(RIDS[0]),
             bitrate_bps: 150_000,
             size: (320, 180),
             sizes: Sizes::Video(|| &recorded::VP8_T3_Q),

@@ -79,6 +79,7 @@ fn preflight(route: &str) -> Response {
     let methods = match (is_media, route.ends_with("/session/{id}")) {
         (true, true) => "DELETE, GET, HEAD, OPTIONS, PATCH",
         (true, false) => "GET, HEAD, OPTIONS, POST",
+        (false, _) if route == "/api/sessions/{id}" => "GET, HEAD, OPTIONS, PATCH",
         (false, _) => "GET, HEAD, OPTIONS",
     };
     let mut response = StatusCode::OK.into_response();

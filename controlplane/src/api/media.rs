@@ -149,14 +149,15 @@ fn find(app: &App, role: PeerRole, id: &str) -> Result<(SessionId, Session), Pro
     Ok((id, app.service.session(id, Some(role))?))
 }
 
-fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> {
+/// 415 if the Content-Type is another than `wanted`.
+pub fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     if essence.eq_ignore_ascii_case(wanted.as_bytes()) { Ok(()) } else { Err(Problem::media_type(wanted)) }
 }
 
 /// The body, within its size and time; the inner error is for text that is not UTF-8.
-async fn read_text(request: Request) -> Result<Result<String, String>, Problem> {
+pub async fn read_text(request: Request) -> Result<Result<String, String>, Problem> {
     let reading = Bytes::from_request(request, &());
     let bytes = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| body_timeout(BODY_TIMEOUT))?;
     let bytes = bytes.map_err(|rejection| match rejection.status() {

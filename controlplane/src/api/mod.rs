@@ -4,6 +4,7 @@
 pub mod fragment;
 mod guard;
 mod health;
+mod layers;
 mod media;
 mod pages;
 pub mod problem;
@@ -14,6 +15,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
@@ -21,6 +23,7 @@ use axum::routing::get;
 use dataplane::transport::negotiate::PeerRole::{Publisher, Subscriber};
 
 use crate::config::{Auth, Origins};
+use crate::limits::LAYER_REQUEST_BYTES_MAX;
 use crate::metrics::{Exposition, Metrics};
 use crate::service::Service;
 use crate::service::status::Surroundings;
@@ -51,6 +54,7 @@ pub struct App {
 pub fn router(app: App, is_local: bool) -> Router {
     let is_status_shown = is_local || matches!(app.auth, Auth::Token(_));
     let status = if is_status_shown { get(status::status) } else { get(status::private) };
+    let small = DefaultBodyLimit::max(LAYER_REQUEST_BYTES_MAX);
     let mut guarded = Router::new()
         .route("/whip/{room}", media::endpoint(Publisher, "/whip/session"))
         .route("/whip/session/{id}", media::session(Publisher))
@@ -62,7 +66,7 @@ pub fn router(app: App, is_local: bool) -> Router {
         .route("/api/whep/session/{id}", media::session(Subscriber))
         .route("/api/rooms", get(state::rooms))
         .route("/api/rooms/{room}", get(state::room))
-        .route("/api/sessions/{id}", get(state::session))
+        .route("/api/sessions/{id}", get(state::session).patch(layers::request).layer(small))
         .route("/api/status", status);
     if is_local {
         guarded = guarded.route("/metrics", get(health::metrics));

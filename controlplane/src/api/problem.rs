@@ -8,9 +8,11 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dataplane::command::Refusal;
+use dataplane::limits::KEYFRAME_REQUEST_WINDOW;
 use dataplane::transport::negotiate::NegotiateError;
 use serde_json::{Map, Value, json};
 
+use crate::service::layers::LayerError;
 use crate::service::rooms::{RoomError, kind_name};
 use crate::service::view::ProblemView;
 use crate::service::{self};
@@ -102,12 +104,15 @@ impl Problem {
 
 impl From<service::Error> for Problem {
     fn from(error: service::Error) -> Self {
-        use service::Error::{Internal, Negotiate, Room, Shard, Stopping, UnknownRoom, UnknownSession};
+        use service::Error::{
+            Internal, Layer, Negotiate, Room, Shard, Stopping, UnknownRoom, UnknownSession,
+        };
         let detail = error.to_string();
         match error {
             Room(error) => of_room(error),
             Negotiate(error) => of_offer(error),
             Shard(error) => of_shard(error),
+            Layer(error) => of_layer(&error),
             UnknownSession => {
                 Self::new(StatusCode::NOT_FOUND, "session_not_found", "No such session", detail)
             }
@@ -177,6 +182,26 @@ fn of_offer(error: NegotiateError) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "offer_not_acceptable", title, detail)
         }
     }
+}
+
+fn of_layer(error: &LayerError) -> Problem {
+    let (status, code, title) = match error {
+        LayerError::NotWatching => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "not_a_subscriber", "The session does not watch")
+        }
+        LayerError::UnknownSection(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "unknown_media_section", "Nothing is shown there")
+        }
+        LayerError::UnknownEncoding { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "unknown_encoding", "No such encoding")
+        }
+        LayerError::TooMany => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Problem::new(status, "too_many_layer_requests", "Too many requests", error.to_string())
+                .retry_after(KEYFRAME_REQUEST_WINDOW.as_secs());
+        }
+    };
+    Problem::new(status, code, title, error.to_string())
 }
 
 fn of_shard(error: CallError) -> Problem {

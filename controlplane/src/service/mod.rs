@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod candidates;
+pub mod layers;
 pub mod name;
 pub mod rooms;
 mod sessions;
@@ -17,11 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dataplane::command::{Command, Event, Reply};
-use dataplane::id::ShardId;
+use dataplane::id::{Rid, ShardId, Token};
 use dataplane::transport::negotiate::{NegotiateError, Negotiator};
 
 use crate::metrics::Metrics;
 use crate::shards::{CallError, Shards};
+use layers::LayerError;
 use name::{RoomName, SessionId};
 use rooms::{Policy, RoomError, Rooms};
 
@@ -39,6 +41,9 @@ pub enum Error {
     /// The shard.
     #[error(transparent)]
     Shard(#[from] CallError),
+    /// The request for layers.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// There is no such session, or it has ended.
     #[error("there is no such session; it may have ended")]
     UnknownSession,
@@ -186,6 +191,11 @@ impl Service {
                 Some(codec) => Event::TrackStarted { track, codec },
                 None => Event::TrackStopped { track },
             });
+            for encoding in report.encodings {
+                let rid = encoding.rid.and_then(|rid| Token::new(rid.as_bytes())).map(Rid);
+                let is_wanted = encoding.is_wanted;
+                self.handle_event(&Event::EncodingDemand { track, rid, is_wanted });
+            }
         }
     }
 

@@ -16,8 +16,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dataplane::command::{CloseReason, Event};
-use dataplane::id::{ShardId, TrackId, TransportId};
-use dataplane::limits::TRACKS_PER_KIND_MAX;
+use dataplane::id::{Rid, ShardId, TrackId, TransportId};
+use dataplane::limits::{ENCODINGS_PER_TRACK_MAX, TRACKS_PER_KIND_MAX};
 use dataplane::media::format::{Codec, MediaKind};
 use dataplane::transport::negotiate::PeerRole;
 
@@ -113,6 +113,8 @@ pub struct RoomTrack {
     pub kind: MediaKind,
     /// The codec that flows; `None` while nothing does.
     pub codec: Option<Codec>,
+    /// The encodings that nobody wants; `None` is the only one of a track without simulcast.
+    pub unwanted: Vec<Option<Rid>>,
 }
 
 /// One room.
@@ -155,7 +157,8 @@ pub struct Session {
     /// Whether the shard was told of its transport.
     pub is_installed: bool,
     address: IpAddr,
-    tracks: Vec<(TrackId, Vec<Codec>)>,
+    /// What its media sections are bound to, each with the codecs that both sides have.
+    pub tracks: Vec<(TrackId, Vec<Codec>)>,
 }
 
 /// Who asks to come in.
@@ -334,7 +337,12 @@ impl Rooms {
                 None => {
                     let track = TrackId(self.next_track);
                     self.next_track += 1;
-                    room.tracks.push(RoomTrack { id: track, kind: section.kind, codec: None });
+                    room.tracks.push(RoomTrack {
+                        id: track,
+                        kind: section.kind,
+                        codec: None,
+                        unwanted: Vec::new(),
+                    });
                     self.tracks.insert(track, session.room.clone());
                     bound.new_tracks.push((track, section.kind));
                     track
@@ -410,10 +418,24 @@ impl Rooms {
                 self.set_codec(*track, None);
                 None
             }
+            Event::EncodingDemand { track, rid, is_wanted } => {
+                self.note_demand(*track, *rid, *is_wanted);
+                None
+            }
             Event::CodecNotNegotiated { id, track, codec } => {
                 self.note_codec_problem(*id, *track, *codec);
                 None
             }
+        }
+    }
+
+    fn note_demand(&mut self, id: TrackId, rid: Option<Rid>, is_wanted: bool) {
+        let Some(room) = self.tracks.get(&id).and_then(|name| self.rooms.get_mut(name)) else { return };
+        let Some(track) = room.tracks.iter_mut().find(|track| track.id == id) else { return };
+        track.unwanted.retain(|unwanted| *unwanted != rid);
+        // What a publisher sends is bounded by its offer.
+        if !is_wanted && track.unwanted.len() < ENCODINGS_PER_TRACK_MAX {
+            track.unwanted.push(rid);
         }
     }
 
@@ -429,6 +451,9 @@ impl Rooms {
             return;
         }
         track.codec = codec;
+        if codec.is_none() {
+            track.unwanted.clear();
+        }
         for session in self.sessions.values_mut() {
             session.problem.take_if(|(track, problem)| *track == id && Some(problem.codec) != codec);
         }

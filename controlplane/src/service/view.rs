@@ -1,7 +1,11 @@
 //! The live state of rooms and sessions, as the API shows it.
 #![forbid(unsafe_code)]
 
-use dataplane::command::{Command, EncodingReport, LayerReport, Reply, TrackReport};
+use dataplane::command::{
+    Command, EncodingReport, LayerPlace, LayerReport, Reply, SubscriptionReport, TrackReport,
+};
+use dataplane::id::Rid;
+use dataplane::media::wish::Wish;
 use dataplane::transport::negotiate::PeerRole;
 use serde::Serialize;
 
@@ -59,6 +63,8 @@ pub struct EncodingView {
     pub rid: Option<String>,
     /// Whether packets come.
     pub flowing: bool,
+    /// Whether anybody wants it: if not, its publisher may stop sending it.
+    pub wanted: bool,
     /// Bits per second over the last second.
     pub bitrate_bps: u64,
     /// Pixels, where the codec shows them.
@@ -114,6 +120,84 @@ pub struct SessionView {
     /// What the link to a subscriber carries; left out for a publisher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<EstimateView>,
+    /// What it is shown, in the order of its media sections; left out if it publishes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<SubscriptionView>,
+}
+
+/// What a session is shown in one media section.
+#[derive(Clone, Debug, Serialize)]
+pub struct SubscriptionView {
+    /// The media section.
+    pub mid: String,
+    /// `audio` or `video`.
+    pub kind: &'static str,
+    /// What it asked for.
+    pub requested: RequestedView,
+    /// What it should get, or null.
+    pub target: Option<LayerPlaceView>,
+    /// What it gets, or null.
+    pub current: Option<LayerPlaceView>,
+    /// Why: `best`, `request`, `missing_layer`, `awaiting_keyframe`, `paused` or `no_media`.
+    pub reason: &'static str,
+}
+
+/// What was asked for; null leaves it to the server.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequestedView {
+    /// Nothing is to be sent.
+    pub paused: bool,
+    /// The encoding.
+    pub rid: Option<String>,
+    /// The highest spatial layer. In simulcast each encoding counts as one.
+    pub max_spatial_layer: Option<u8>,
+    /// The highest temporal layer.
+    pub max_temporal_layer: Option<u8>,
+    /// Pixels.
+    pub max_width: Option<u16>,
+    /// Pixels.
+    pub max_height: Option<u16>,
+}
+
+/// A place among the encodings and layers of a track.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerPlaceView {
+    /// The encoding in simulcast, or null.
+    pub rid: Option<String>,
+    /// The highest spatial layer within it; null if it has none, or if there is no bound.
+    pub spatial_layer: Option<u8>,
+    /// The highest temporal layer; null as above.
+    pub temporal_layer: Option<u8>,
+}
+
+impl From<&SubscriptionReport> for SubscriptionView {
+    fn from(report: &SubscriptionReport) -> Self {
+        let Wish { is_paused, rid, spatial_max, temporal_max, width_max, height_max } = report.requested;
+        let place = |place: LayerPlace| LayerPlaceView {
+            rid: place.rid.map(rid_text),
+            spatial_layer: place.spatial,
+            temporal_layer: place.temporal,
+        };
+        Self {
+            mid: report.mid.0.as_str().to_owned(),
+            kind: kind_name(report.kind),
+            requested: RequestedView {
+                paused: is_paused,
+                rid: rid.map(rid_text),
+                max_spatial_layer: spatial_max,
+                max_temporal_layer: temporal_max,
+                max_width: width_max,
+                max_height: height_max,
+            },
+            target: report.target.map(place),
+            current: report.current.map(place),
+            reason: report.reason.name(),
+        }
+    }
+}
+
+fn rid_text(rid: Rid) -> String {
+    rid.0.as_str().to_owned()
 }
 
 /// What the link to a subscriber carries.
@@ -259,6 +343,9 @@ impl Service {
                 .as_ref()
                 .and_then(|report| report.estimate)
                 .map(|estimate| EstimateView { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause }),
+            subscriptions: report
+                .map(|report| report.subscriptions.iter().map(SubscriptionView::from).collect())
+                .unwrap_or_default(),
         })
     }
 }
@@ -269,7 +356,7 @@ impl TrackView {
             codec: track.codec.or(report.codec).map(|codec| codec.name()),
             bitrate_bps: report.encodings.iter().map(|encoding| encoding.bitrate_bps).sum(),
             subscriptions: report.subscription_count,
-            encodings: report.encodings.iter().map(EncodingView::from).collect(),
+            encodings: report.encodings.iter().map(|encoding| EncodingView::new(track, encoding)).collect(),
             ..Self::bare(track)
         }
     }
@@ -285,11 +372,13 @@ impl TrackView {
     }
 }
 
-impl From<&EncodingReport> for EncodingView {
-    fn from(report: &EncodingReport) -> Self {
+impl EncodingView {
+    fn new(track: &RoomTrack, report: &EncodingReport) -> Self {
+        let is_it = |rid: &Option<Rid>| rid.as_ref().map(|rid| rid.0.as_str()) == report.rid.as_deref();
         Self {
             rid: report.rid.clone(),
             flowing: report.is_flowing,
+            wanted: !track.unwanted.iter().any(is_it),
             bitrate_bps: report.bitrate_bps,
             width: report.size.map(|(width, _)| width),
             height: report.size.map(|(_, height)| height),

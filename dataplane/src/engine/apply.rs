@@ -33,6 +33,7 @@ impl Engine {
                 self.add_transport(id, transport, &bindings, now)
             }
             Command::RemoveTransport { id } => self.remove_transport(id),
+            Command::RequestLayer { id, mid, wish } => self.request_layer(id, mid, wish, now),
             Command::DescribeTransport { id } => return self.describe_transport(id),
             Command::DescribeTrack { track } => return self.describe_track(track, now),
             Command::CloseAll => {
@@ -103,6 +104,7 @@ impl Engine {
         self.demux.add_ufrag(&ufrag, index);
         for (section, track) in places {
             self.bind(index, section, track);
+            self.note_demand(track, now);
         }
         self.mark_dirty(index);
         self.publish_gauges();
@@ -228,7 +230,7 @@ impl Engine {
         }
     }
 
-    fn find_peer(&self, id: TransportId) -> Result<PeerIndex, Refusal> {
+    pub(super) fn find_peer(&self, id: TransportId) -> Result<PeerIndex, Refusal> {
         let found = self.peers.iter().find(|(_, peer)| peer.id == id && peer.closing.is_none());
         found.map(|(at, _)| PeerIndex(at)).ok_or(Refusal::UnknownTransport)
     }
@@ -238,10 +240,11 @@ impl Engine {
         self.counters.tracks.store(self.tracks.len() as u64, Relaxed);
     }
 
-    fn describe_transport(&self, id: TransportId) -> Reply {
+    fn describe_transport(&mut self, id: TransportId) -> Reply {
         let Ok(index) = self.find_peer(id) else {
             return Reply::Refused(Refusal::UnknownTransport);
         };
+        let subscriptions = self.subscription_reports(index);
         let peer = &self.peers[index.0];
         Reply::Transport(TransportReport {
             is_connected: peer.is_live,
@@ -255,6 +258,7 @@ impl Engine {
                 let estimate = peer.estimator.estimate();
                 EstimateReport { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause.name() }
             }),
+            subscriptions,
         })
     }
 
@@ -270,6 +274,7 @@ impl Engine {
             size: encoding.size,
             packets_received: encoding.run.as_ref().map_or(0, |run| run.arrivals.received_total()),
             packets_lost: encoding.run.as_ref().map_or(0, |run| run.missing.lost_total()),
+            is_wanted: encoding.demand.is_wanted(),
             layers: encoding.allocation.as_ref().map(layer_reports).unwrap_or_default(),
         });
         let mut encodings: Vec<EncodingReport> = encodings.collect();

@@ -210,9 +210,10 @@ impl Engine {
         peer.reports_due = now;
         let id = peer.id;
         for at in 0..self.peers[index.0].watches.len() {
-            let track = self.peers[index.0].watches[at].track;
-            if let Some(best) = self.tracks[track].track.best() {
-                self.want_keyframe(track, best);
+            let watch = &self.peers[index.0].watches[at];
+            let track = watch.track;
+            if let Some(target) = watch.subscription.target_encoding(self.tracks[track].track.ladder()) {
+                self.want_keyframe(track, target);
             }
         }
         self.push_event(Event::TransportConnected { id });
@@ -232,5 +233,6 @@ fn round_trip_of(block: &ReportBlock, arrived: u32) -> Option<Duration> {
 fn encoding_to_ask(watch: &Watch, tracks: &Tracks, now: Instant) -> Option<u8> {
     let track = &tracks[watch.track].track;
     let is_flowing = |at: &u8| track.encodings.get(usize::from(*at)).is_some_and(|e| e.is_flowing(now));
-    watch.subscription.current_encoding().filter(is_flowing).or(track.best()).filter(is_flowing)
+    let target = watch.subscription.target_encoding(track.ladder());
+    watch.subscription.current_encoding().filter(is_flowing).or(target).filter(is_flowing)
 }

@@ -11,6 +11,7 @@ use crate::media::format::{ExtensionIds, ExtensionKind};
 use crate::media::packet::Packet;
 use crate::media::subscription::{Outgoing, OutgoingForm};
 use crate::time::NtpTime;
+use crate::wire::dependency_descriptor::rewrite::set_active_targets;
 use crate::wire::dependency_descriptor::{self, DESCRIPTOR_LEN_MAX};
 use crate::wire::extension::{ExtensionWriter, Form};
 use crate::wire::rtp::{FIXED_HEADER_LEN, set_extension_bit, write_header};
@@ -111,7 +112,8 @@ pub(super) fn write_head(
     source: &Source<'_>,
     departure: Departure,
 ) -> usize {
-    let marker = packet.marker && outgoing.form != OutgoingForm::Padding;
+    let ends_picture = packet.marker || outgoing.overwrite.ends_picture;
+    let marker = ends_picture && outgoing.form != OutgoingForm::Padding;
     write_header(out, marker, stream.payload_type, stream.index as u16, outgoing.timestamp, stream.ssrc);
 
     let sequence = departure.transport_sequence.to_be_bytes();
@@ -119,7 +121,7 @@ pub(super) fn write_head(
     let (captured, captured_len) = capture_time(watch, outgoing, packet, source);
     let delay = playout_delay(watch, packet, source);
     let mut dependency = [0; DESCRIPTOR_LEN_MAX];
-    let dependency = shifted_dependency(&mut dependency, outgoing, source);
+    let dependency = rewritten_dependency(&mut dependency, outgoing, source);
 
     let mut elements = Elements { ids: &watch.extensions, list: ArrayVec::new() };
     let is_new = !watch.subscription.is_known_to_peer;
@@ -142,16 +144,24 @@ pub(super) fn write_head(
     FIXED_HEADER_LEN + extension_len
 }
 
-/// The descriptor with this subscriber's numbers, in `space`.
-fn shifted_dependency<'a>(
+/// The descriptor with this subscriber's numbers and decode targets, in `space`.
+fn rewritten_dependency<'a>(
     space: &'a mut [u8; DESCRIPTOR_LEN_MAX],
     outgoing: &Outgoing,
     source: &Source<'_>,
 ) -> Option<&'a [u8]> {
-    let shift = outgoing.overwrite.dependency?;
-    let space = space.get_mut(..source.dependency.len()).filter(|space| !space.is_empty())?;
-    space.copy_from_slice(source.dependency);
-    dependency_descriptor::shift(space, shift);
+    let overwrite = outgoing.overwrite.dependency?;
+    let targets = overwrite.targets.filter(|_| !source.dependency.is_empty());
+    let rewritten = targets.and_then(|targets| set_active_targets(source.dependency, targets, space));
+    let len = match rewritten {
+        Some(len) => len,
+        None => {
+            space.get_mut(..source.dependency.len())?.copy_from_slice(source.dependency);
+            source.dependency.len()
+        }
+    };
+    let space = space.get_mut(..len).filter(|space| !space.is_empty())?;
+    dependency_descriptor::shift(space, overwrite.shift);
     Some(space)
 }
 

@@ -200,7 +200,9 @@ impl Engine {
             let event = Event::TrackStarted { track: node.id, codec: arrived.format.codec };
             self.push_event(event);
         }
-        self.tracks[track_index].track.reconsider(now);
+        if self.tracks[track_index].track.reconsider(now) {
+            self.note_demand(track_index, now);
+        }
         self.route(track_index, key, now);
         Ok(())
     }

@@ -17,6 +17,7 @@ mod egress;
 mod feedback;
 mod header;
 mod ingress;
+mod layers;
 mod occupancy;
 mod peer;
 mod recovery;

@@ -9,11 +9,13 @@ use arrayvec::ArrayVec;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::Event;
 use crate::counters::DropReason;
-use crate::media::encoding::Encoding;
+use crate::media::encoding::{Encoding, Run};
 use crate::media::format::MediaKind;
+use crate::media::packet::Packet;
 use crate::media::packet_cache::CacheKey;
 use crate::media::subscription::{Offer, Verdict};
 use crate::media::track::Track;
+use crate::wire::dependency_descriptor::structure::Structure;
 
 /// How far behind the newest packet of its source a way in may stand: so many packets may have come before the
 /// first packet of a keyframe although they stand behind it, and follow it.
@@ -91,15 +93,17 @@ impl Engine {
             packet,
             format: &run.format,
             feed: node.track.feed(),
-            target: node.track.best(),
+            ladder: node.track.ladder(),
+            structure: structure_of(packet, run),
             report: run.sender_report,
             is_recent: packet.index + ENTRY_AGE_MAX as u64 >= run.arrivals.highest(),
         };
         let bound = &mut subscriber.watches[usize::from(watch)];
         let formats = &subscriber.transport.description().sections[bound.section].formats;
         let verdict = bound.subscription.offer(&offer, formats, now);
+        let waiting = if bound.subscription.awaits_keyframe() { Need::Keyframe } else { Need::Nothing };
         let (outgoing, need) = match verdict {
-            Verdict::Forward(outgoing) => (outgoing, Need::Nothing),
+            Verdict::Forward(outgoing) => (outgoing, waiting),
             Verdict::Switch(outgoing) => {
                 subscriber.reports_due = now;
                 (outgoing, Need::Rest)
@@ -152,4 +156,10 @@ impl Engine {
             self.offer_guarded(track, key, peer, watch, now);
         }
     }
+}
+
+/// The structure that the dependency descriptor of a packet is read with.
+fn structure_of<'a>(packet: &Packet, run: &'a Run) -> Option<&'a Structure> {
+    let dependency = packet.picture.dependency.as_ref()?;
+    run.pictures.structure(dependency.frame_number).filter(|_| run.epoch == packet.source.epoch)
 }

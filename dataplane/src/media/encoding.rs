@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::arrival::{Arrival, Arrivals, SenderReport};
 use super::carried::Remembered;
+use super::demand::Demand;
 use super::format::Format;
 use super::keyframe::KeyframeRequests;
 use super::loss::MissingPackets;
@@ -25,6 +26,8 @@ pub struct Encoding {
     pub size: Option<(u16, u16)>,
     /// What its publisher last said of the layers that it sends.
     pub allocation: Option<LayersAllocation>,
+    /// Whether anybody wants it.
+    pub demand: Demand,
     /// What is arriving, once it does.
     pub run: Option<Run>,
 }
@@ -59,7 +62,14 @@ pub struct Run {
 impl Encoding {
     /// An encoding that nothing arrived for yet.
     pub fn new(rid: Option<Rid>) -> Self {
-        Self { rid, keyframes: KeyframeRequests::default(), size: None, allocation: None, run: None }
+        Self {
+            rid,
+            keyframes: KeyframeRequests::default(),
+            size: None,
+            allocation: None,
+            demand: Demand::default(),
+            run: None,
+        }
     }
 
     /// Whether packets came lately.

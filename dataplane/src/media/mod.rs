@@ -3,11 +3,13 @@
 
 pub mod arrival;
 pub mod carried;
+pub mod demand;
 pub mod dependency;
 pub mod dependency_line;
 pub mod encoding;
 pub mod format;
 pub mod keyframe;
+pub mod ladder;
 pub mod loss;
 pub mod meter;
 pub mod numbering;
@@ -16,7 +18,9 @@ pub mod packet;
 pub mod packet_cache;
 pub mod picture;
 pub mod picture_line;
+pub mod selector;
 pub mod sent_log;
 pub mod subscription;
 pub mod timeline;
 pub mod track;
+pub mod wish;

@@ -4,7 +4,7 @@
 
 use super::picture::Head;
 use crate::id::PayloadType;
-use crate::wire::dependency_descriptor::Shift;
+use crate::wire::dependency_descriptor::{ActiveTargets, Shift};
 use crate::wire::{vp8, vp9};
 
 /// What differs between a packet in the cache and the packet that one subscriber gets.
@@ -13,7 +13,18 @@ pub struct Overwrite {
     /// In the payload.
     pub payload: PayloadOverwrite,
     /// In the dependency descriptor; `None` if that is left out.
-    pub dependency: Option<Shift>,
+    pub dependency: Option<DependencyOverwrite>,
+    /// The marker is set: what followed in its picture is left out.
+    pub ends_picture: bool,
+}
+
+/// What differs in the dependency descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DependencyOverwrite {
+    /// Its numbers.
+    pub shift: Shift,
+    /// The decode targets that are left, if not all are.
+    pub targets: Option<ActiveTargets>,
 }
 
 /// What differs in the payload.

@@ -3,6 +3,7 @@
 
 use super::dependency::{Dependency, DependencyReader};
 use super::format::Codec;
+use crate::wire::dependency_descriptor::structure::Structure;
 use crate::wire::layer::Layer;
 use crate::wire::picture_id::PictureId;
 use crate::wire::{av1, h264, h265, red, vp8, vp9};
@@ -69,6 +70,11 @@ impl PictureReader {
             picture.size = picture.size.or(largest);
         }
         picture
+    }
+
+    /// The structure that the dependency descriptor of a frame is read with.
+    pub fn structure(&self, frame_number: u64) -> Option<&Structure> {
+        self.dependencies.in_force(frame_number)
     }
 
     fn read_payload(&mut self, codec: Codec, payload: &[u8]) -> Picture {

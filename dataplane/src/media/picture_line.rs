@@ -1,9 +1,10 @@
 //! The picture ids of one egress stream of VP8 or VP9, over switches of the source (RFC 7741, section 4.2;
 //! RFC 9628, section 4.2).
 //!
-//! Decoders wait for a picture id that is missing, so ids go on without a step where the source changes.
-//! Within one source they are the source's own, shifted by a constant: gaps stay, because the references of
-//! VP9 count in picture ids.
+//! Decoders wait for a picture id that is missing, so ids go on without a step where the source changes. Within
+//! one source of VP9 they are the source's own, shifted by a constant: gaps stay, because its references count in
+//! picture ids. Those of VP8 refer to nothing, so the id of a picture that is left out is closed, and that of one
+//! that never came stays open.
 #![forbid(unsafe_code)]
 
 use super::overwrite::PayloadOverwrite;
@@ -11,10 +12,16 @@ use super::picture::{Head, Picture};
 use crate::wire::picture_id::PictureId;
 use crate::wire::{vp8, vp9};
 
+/// Runs of left-out pictures behind which a late one still finds its id.
+const SHIFTS_LEN_MAX: usize = 64;
+
 /// Maps the picture ids of the current source to egress picture ids.
 #[derive(Debug, Default)]
 pub struct PictureLine {
-    picture_shift: i64,
+    /// What is added to the ids of the source, from which of them on, oldest first. None: nothing.
+    shifts: Vec<(i64, i64)>,
+    /// The newest id of the source.
+    newest: Option<i64>,
     tl0_shift: u8,
     key_shift: u8,
     last: Option<Last>,
@@ -58,17 +65,39 @@ impl PictureLine {
     pub fn switch(&mut self, picture: &Picture) {
         let (Some(last), Some(picture_id)) = (self.last, picture.picture_id) else { return };
         let first = Indices::of(&picture.head);
-        self.picture_shift = last.picture_id + 1 - picture_id as i64;
+        self.shifts.clear();
+        self.shifts.push((i64::MIN, last.picture_id + 1 - picture_id as i64));
+        self.newest = None;
         self.tl0_shift = shift(last.tl0_picture_index, first.tl0_picture_index);
         self.key_shift = shift(last.key_index, first.key_index);
+    }
+
+    /// Leaves a picture out. Further packets of it, and one that comes late, change nothing.
+    pub fn skip(&mut self, picture: &Picture) {
+        let (Head::Vp8(_), Some(source_id)) = (&picture.head, picture.picture_id) else { return };
+        let source_id = source_id as i64;
+        if self.newest.is_some_and(|newest| source_id <= newest) {
+            return;
+        }
+        self.newest = Some(source_id);
+        let shift = self.shifts.last().map_or(0, |shift| shift.1) - 1;
+        // The one before was left out too: no picture hangs on its shift yet.
+        self.shifts.pop_if(|last| last.0 == source_id);
+        if self.shifts.len() == SHIFTS_LEN_MAX {
+            self.shifts.remove(0);
+        }
+        self.shifts.push((source_id + 1, shift));
     }
 
     /// What to write into the descriptor of a packet: nothing if its source sends no picture ids, or if they
     /// are what they should be.
     pub fn place(&mut self, picture: &Picture) -> PayloadOverwrite {
-        let Some(picture_id) = picture.picture_id.map(|id| id as i64 + self.picture_shift) else {
+        let Some(source_id) = picture.picture_id.map(|id| id as i64) else {
             return PayloadOverwrite::Keep;
         };
+        self.newest = self.newest.max(Some(source_id));
+        let shift = self.shifts.iter().rev().find(|(from, _)| *from <= source_id);
+        let picture_id = source_id + shift.map_or(0, |shift| shift.1);
         let source = Indices::of(&picture.head);
         let tl0_picture_index = source.tl0_picture_index.unwrap_or(0).wrapping_add(self.tl0_shift);
         let key_index = source.key_index.unwrap_or(0).wrapping_add(self.key_shift) % 32;
@@ -153,6 +182,40 @@ mod tests {
         let back = read(&mut PictureReader::default(), 100, 0);
         line.switch(&back);
         assert_eq!(written(line.place(&back)), Some((8, 1)));
+    }
+
+    #[test]
+    fn a_picture_of_vp8_that_is_left_out_closes_its_id_and_a_lost_one_does_not() {
+        let packet = |id: u16| {
+            let [high, low] = PictureId::long_bytes(id);
+            vec![0x90, 0x80, high, low, 1, 0, 0, 0xaa]
+        };
+        let (mut line, mut reader) = (PictureLine::default(), PictureReader::default());
+        let mut seen = Vec::new();
+        // 100 sent, 101 and 102 left out, 103 lost, 104 sent, 105 left out twice over, 106 sent; 103 comes late.
+        for (id, is_sent) in [
+            (100, true),
+            (101, false),
+            (102, false),
+            (104, true),
+            (105, false),
+            (105, false),
+            (106, true),
+            (103, true),
+            (102, false),
+            (107, true),
+        ] {
+            let picture = reader.read(Codec::Vp8, &packet(id), None);
+            if !is_sent {
+                line.skip(&picture);
+                continue;
+            }
+            seen.push(match line.place(&picture) {
+                PayloadOverwrite::Vp8(values) => values.picture_id,
+                _ => id,
+            });
+        }
+        assert_eq!(seen, [100, 102, 103, 101, 104]);
     }
 
     proptest! {

@@ -1,15 +1,14 @@
-//! One subscriber's view of one track: which source it follows, and how its packets are rewritten.
+//! One subscriber's view of one track: what it asks for, which source it follows, and how its packets are
+//! rewritten.
 //!
-//! | word     | set by                   | meaning                        |
-//! |----------|--------------------------|--------------------------------|
-//! | `target` | the track                | the encoding we want to send   |
-//! | current  | this module, at an entry | the source that is being sent  |
+//! What is forwarded is decided by the [`LayerSelector`]; what is forwarded gets its number, its timestamp and its
+//! picture ids here, and what is left out closes its number.
 //!
 //! # Invariants
 //!
-//! - The current source changes only at a packet that a decoder can start with, and until that packet comes
-//!   the old source keeps flowing: waiting for a better picture never freezes the one there is.
 //! - Every packet that is sent has a number of its own, see [`Numbering`].
+//! - The number of a packet that is left out by choice is closed, or filled if it was open already; the number of
+//!   one that never came stays open.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -18,18 +17,23 @@ use super::arrival::SenderReport;
 use super::dependency_line::DependencyLine;
 use super::format::{Codec, Format};
 use super::keyframe::KeyframeBudget;
+use super::ladder::Ladder;
 use super::numbering::{Joint, Numbering};
-use super::overwrite::{Overwrite, PayloadOverwrite};
+use super::overwrite::{DependencyOverwrite, Overwrite, PayloadOverwrite};
 use super::packet::{Packet, Source};
 use super::packet_cache::CacheKey;
 use super::picture::Head;
 use super::picture_line::PictureLine;
+use super::selector::{LayerSelector, Marks, PacketMeta, Pick, Target};
 use super::sent_log::SentLog;
 use super::timeline::Timeline;
+use super::wish::{Reason, Resolved, Wish, WishBudget};
 use crate::counters::DropReason;
 use crate::id::{PayloadType, Ssrc};
 use crate::limits::RTX_BURST_MAX;
-use crate::wire::dependency_descriptor::Shift;
+use crate::wire::dependency_descriptor::rewrite::GROWTH_BYTES_MAX;
+use crate::wire::dependency_descriptor::structure::Structure;
+use crate::wire::layer::Layer;
 
 /// A packet of the track on offer, with what the track knows of its source.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +46,10 @@ pub struct Offer<'a> {
     pub format: &'a Format,
     /// Which publisher it is of: changes when one leaves and another comes.
     pub feed: u32,
-    /// The encoding that subscribers should get.
-    pub target: Option<u8>,
+    /// The encodings of the track.
+    pub ladder: &'a Ladder,
+    /// The structure that its dependency descriptor is read with.
+    pub structure: Option<&'a Structure>,
     /// The newest sender report of its source.
     pub report: Option<SenderReport>,
     /// Whether it is among the newest of its source, so that what came before it out of order is at hand.
@@ -110,6 +116,13 @@ pub struct Subscription {
     pub is_known_to_peer: bool,
     /// Bytes of the largest dependency descriptor that the subscriber can get; 0 if it negotiated none.
     pub dependency_len_max: usize,
+    wish: Wish,
+    wishes: WishBudget,
+    resolved: Resolved,
+    /// The version of the ladder that the wish was resolved on.
+    ladder_version: Option<u32>,
+    selector: LayerSelector,
+    /// The source that is being sent, or was until it paused.
     current: Option<Current>,
     refused: Option<Codec>,
     /// The source that was refused, so that it is said once.
@@ -122,6 +135,19 @@ pub struct Subscription {
     is_last_marked: bool,
     budget: KeyframeBudget,
     repeats: RepeatBudget,
+}
+
+/// What a subscription asks for, should get and gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerState {
+    /// What the subscriber asks for.
+    pub requested: Wish,
+    /// Where to go.
+    pub target: Option<Target>,
+    /// The encoding that is being sent, with its highest layer that is.
+    pub current: Option<(u8, Option<Layer>)>,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// Bounds what a subscriber can pull by NACKs within one second (docs/SECURITY.md M2).
@@ -177,6 +203,11 @@ impl Subscription {
             timeline: Timeline::default(),
             sent: SentTotals::default(),
             is_known_to_peer: false,
+            wish: Wish::default(),
+            wishes: WishBudget::default(),
+            resolved: Resolved::default(),
+            ladder_version: None,
+            selector: LayerSelector::default(),
             current: None,
             refused: None,
             refused_source: None,
@@ -195,26 +226,104 @@ impl Subscription {
     /// Decides the fate of the next packet of the track, in the order of arrival. `formats` are those that
     /// the subscriber negotiated.
     pub fn offer(&mut self, offer: &Offer<'_>, formats: &[Format], now: Instant) -> Verdict {
+        self.aim(offer.ladder);
         let source = offer.packet.source;
         if offer.packet.is_recovered && !self.needs_recovered(source) {
             return Verdict::Drop(DropReason::Redundant);
         }
-        if self.current.is_some_and(|current| current.source == source) {
-            return self.follow(offer, now);
+        let is_followed = self.selector.follows(source);
+        if is_followed && offer.packet.payload_len == 0 {
+            return self.leave_out(offer, DropReason::PaddingOnly, now);
         }
-        if Some(source.encoding) != offer.target {
-            return Verdict::Drop(DropReason::OtherEncoding);
-        }
-        let Some(format) = Format::best_for(formats, offer.format) else {
-            if self.refused_source.replace(source) != Some(source) {
-                self.refused = Some(offer.format.codec);
-            }
+        if !is_followed && self.is_refused(offer, formats) {
             return Verdict::Drop(DropReason::CodecNotNegotiated);
-        };
-        if !offer.packet.picture.is_entry || !offer.is_recent {
-            return Verdict::Drop(DropReason::AwaitingKeyframe);
         }
-        self.switch(offer, *format, now)
+        let meta = PacketMeta {
+            source,
+            index: offer.packet.index,
+            timestamp: offer.packet.timestamp,
+            picture: &offer.packet.picture,
+            structure: offer.structure,
+            is_way_in: offer.packet.picture.is_entry && offer.is_recent,
+            // Those of AV1 are told by the dependency descriptor alone; without it nothing would be decoded.
+            tells_layers: offer.format.codec != Codec::Av1 || self.dependency_len_max > 0,
+        };
+        match self.selector.select(&meta, now) {
+            Pick::Forward(marks) => self.follow(offer, marks, now),
+            Pick::Switch(marks) => {
+                let format = Format::best_for(formats, offer.format).unwrap_or(offer.format);
+                self.switch(offer, *format, marks, now)
+            }
+            Pick::Drop(reason) if self.selector.follows(source) => self.leave_out(offer, reason, now),
+            Pick::Drop(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    /// Whether the packet is of what should be sent, in a codec that the subscriber did not negotiate.
+    fn is_refused(&mut self, offer: &Offer<'_>, formats: &[Format]) -> bool {
+        let source = offer.packet.source;
+        let is_target = self.resolved.target.is_some_and(|target| target.encoding == source.encoding);
+        if !is_target || Format::best_for(formats, offer.format).is_some() {
+            return false;
+        }
+        if self.refused_source.replace(source) != Some(source) {
+            self.refused = Some(offer.format.codec);
+        }
+        true
+    }
+
+    /// Resolves the wish on the ladder of now.
+    fn aim(&mut self, ladder: &Ladder) {
+        if self.ladder_version != Some(ladder.version()) {
+            self.ladder_version = Some(ladder.version());
+            self.resolved = self.wish.resolve(ladder);
+            self.selector.set_target(self.resolved.target);
+        }
+    }
+
+    /// The subscriber asks for other layers; false if it did so too often of late.
+    pub fn request(&mut self, wish: Wish, ladder: &Ladder, now: Instant) -> bool {
+        if wish != self.wish {
+            if !self.wishes.spend(now) {
+                return false;
+            }
+            self.wish = wish;
+            self.ladder_version = None;
+        }
+        self.aim(ladder);
+        true
+    }
+
+    /// The encoding that should be sent.
+    pub fn target_encoding(&self, ladder: &Ladder) -> Option<u8> {
+        self.wish.resolve(ladder).target.map(|target| target.encoding)
+    }
+
+    /// The encodings that this subscription has a use for, one bit each: what it gets, what it should get, and what
+    /// it would get if that flowed.
+    pub fn wanted_encodings(&mut self, ladder: &Ladder) -> u32 {
+        self.aim(ladder);
+        let target = self.resolved.target.map(|target| target.encoding);
+        let all = [self.resolved.ideal, target, self.current_encoding()];
+        all.into_iter().flatten().fold(0, |mask, encoding| mask | 1 << encoding)
+    }
+
+    /// Whether what is sent waits for a keyframe of its own encoding to rise, or to fall.
+    pub fn awaits_keyframe(&self) -> bool {
+        self.selector.awaits_keyframe()
+    }
+
+    /// What it asks for, should get and gets.
+    pub fn layer_state(&mut self, ladder: &Ladder) -> LayerState {
+        self.aim(ladder);
+        let Resolved { target, reason, .. } = self.resolved;
+        let is_waiting = target.is_some() && !self.selector.has_arrived();
+        LayerState {
+            requested: self.wish,
+            target,
+            current: self.selector.current(),
+            reason: if is_waiting { Reason::AwaitingKeyframe } else { reason },
+        }
     }
 
     /// Whether a packet that was recovered from redundancy closes a gap of what is sent.
@@ -224,12 +333,12 @@ impl Subscription {
 
     /// The encoding that is being sent.
     pub fn current_encoding(&self) -> Option<u8> {
-        self.current.map(|current| current.source.encoding)
+        self.selector.current().map(|current| current.0)
     }
 
     /// Whether `source` is what is being sent.
     pub fn follows(&self, source: Source) -> bool {
-        self.current.is_some_and(|current| current.source == source)
+        self.selector.follows(source)
     }
 
     /// The codec that the track sends and the subscriber did not negotiate, once per refusal.
@@ -276,7 +385,7 @@ impl Subscription {
         self.budget.spend(now)
     }
 
-    fn switch(&mut self, offer: &Offer<'_>, format: Format, now: Instant) -> Verdict {
+    fn switch(&mut self, offer: &Offer<'_>, format: Format, marks: Marks, now: Instant) -> Verdict {
         let packet = offer.packet;
         let is_new_feed = self.current.is_some_and(|current| current.feed != offer.feed);
         if is_new_feed {
@@ -295,37 +404,51 @@ impl Subscription {
         self.dependencies.switch();
         self.current = Some(Current { source: packet.source, feed: offer.feed, format });
         self.refused_source = None;
-        let first = self.outgoing(offer, number, OutgoingForm::Media, now);
+        let first = self.outgoing(offer, number, marks, now);
         Verdict::Switch(Outgoing { begins_source: true, ..first })
     }
 
-    fn follow(&mut self, offer: &Offer<'_>, now: Instant) -> Verdict {
-        let index = offer.packet.index;
-        if offer.packet.payload_len == 0 {
-            return match self.numbering.skip(index) {
-                Some(number) => Verdict::Forward(self.outgoing(offer, number, OutgoingForm::Padding, now)),
-                None => Verdict::Drop(DropReason::PaddingOnly),
-            };
-        }
-        match self.numbering.place(index) {
-            Some(number) => Verdict::Forward(self.outgoing(offer, number, OutgoingForm::Media, now)),
+    fn follow(&mut self, offer: &Offer<'_>, marks: Marks, now: Instant) -> Verdict {
+        match self.numbering.place(offer.packet.index) {
+            Some(number) => Verdict::Forward(self.outgoing(offer, number, marks, now)),
             None => Verdict::Drop(DropReason::TooLate),
         }
     }
 
-    fn outgoing(&mut self, offer: &Offer<'_>, number: u64, form: OutgoingForm, now: Instant) -> Outgoing {
+    /// Leaves out a packet of the current source. The number of a late one is open, and is filled: it would be
+    /// asked for for ever.
+    fn leave_out(&mut self, offer: &Offer<'_>, reason: DropReason, now: Instant) -> Verdict {
+        self.pictures.skip(&offer.packet.picture);
+        let Some(number) = self.numbering.skip(offer.packet.index) else { return Verdict::Drop(reason) };
+        self.repeats.sent += 1;
+        Verdict::Forward(Outgoing {
+            key: offer.key,
+            payload_type: self
+                .current
+                .map_or(offer.format.payload_type, |current| current.format.payload_type),
+            number,
+            timestamp: self.timeline.place(offer.packet.timestamp, now),
+            overwrite: Overwrite::default(),
+            form: OutgoingForm::Padding,
+            begins_source: false,
+        })
+    }
+
+    fn outgoing(&mut self, offer: &Offer<'_>, number: u64, marks: Marks, now: Instant) -> Outgoing {
         let packet = offer.packet;
         let timestamp = self.timeline.place(packet.timestamp, now);
         let format = self.current.map_or(*offer.format, |current| current.format);
         let (payload_type, payload) = self.payload_for(offer, &format);
-        let overwrite = Overwrite { payload, dependency: self.dependency_for(packet) };
+        let ends_picture = marks.ends_picture && !packet.marker;
+        let overwrite = Overwrite { payload, dependency: self.dependency_for(packet, marks), ends_picture };
         if number + 1 == self.numbering.next() {
-            self.is_last_marked = packet.marker;
+            self.is_last_marked = packet.marker || ends_picture;
         }
-        if form == OutgoingForm::Media && self.rtx_ssrc.is_some() {
+        if self.rtx_ssrc.is_some() {
             self.log.note(number, offer.key, timestamp, overwrite);
         }
         self.repeats.sent += 1;
+        let form = OutgoingForm::Media;
         Outgoing { key: offer.key, payload_type, number, timestamp, overwrite, form, begins_source: false }
     }
 
@@ -342,8 +465,11 @@ impl Subscription {
         }
     }
 
-    fn dependency_for(&mut self, packet: &Packet) -> Option<Shift> {
-        let fits = usize::from(packet.dependency_len) <= self.dependency_len_max;
-        self.dependencies.place(packet.picture.dependency.as_ref()?, fits)
+    fn dependency_for(&mut self, packet: &Packet, marks: Marks) -> Option<DependencyOverwrite> {
+        let len = usize::from(packet.dependency_len);
+        let shift =
+            self.dependencies.place(packet.picture.dependency.as_ref()?, len <= self.dependency_len_max)?;
+        let has_room = len + GROWTH_BYTES_MAX <= self.dependency_len_max;
+        Some(DependencyOverwrite { shift, targets: marks.targets.filter(|_| has_room) })
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::encoding::{Encoding, Run};
 use super::format::{Codec, Format, MediaKind};
+use super::ladder::{Ladder, Rung};
 use super::packet_cache::PacketCache;
 use crate::id::{Rid, Ssrc};
 use crate::limits::{AUDIO_CACHE_LEN, SIZE_REQUESTS_MAX, VIDEO_CACHE_LEN};
@@ -28,7 +29,7 @@ pub struct Track {
     pub clock_offset_seconds: Option<f64>,
     feed: u32,
     next_epoch: u32,
-    best: Option<u8>,
+    ladder: Ladder,
     reconsider_at: Option<Instant>,
 }
 
@@ -47,7 +48,7 @@ impl Track {
             clock_offset_seconds: None,
             feed: 0,
             next_epoch: 0,
-            best: None,
+            ladder: Ladder::default(),
             reconsider_at: None,
         }
     }
@@ -62,7 +63,7 @@ impl Track {
         };
         self.codec = None;
         self.clock_offset_seconds = None;
-        self.best = None;
+        self.ladder.reset(self.encodings.len() > 1);
         self.reconsider_at = None;
     }
 
@@ -70,7 +71,7 @@ impl Track {
     pub fn detach(&mut self) {
         self.encodings.clear();
         self.codec = None;
-        self.best = None;
+        self.ladder.reset(false);
     }
 
     /// Which publisher feeds the track: a number that changes with each.
@@ -78,9 +79,9 @@ impl Track {
         self.feed
     }
 
-    /// The encoding that subscribers should get: the best that flows.
-    pub fn best(&self) -> Option<u8> {
-        self.best
+    /// Its encodings, in the order of what they show.
+    pub fn ladder(&self) -> &Ladder {
+        &self.ladder
     }
 
     /// Begins a new run of numbers for `encoding`.
@@ -95,11 +96,11 @@ impl Track {
         self.reconsider_at = None;
     }
 
-    /// Chooses the best encoding anew if it is time. Encodings whose size is not known yet are asked for a
-    /// keyframe, as without it they cannot be compared.
-    pub fn reconsider(&mut self, now: Instant) {
+    /// Looks anew at how the encodings do if it is time, and says whether it was. Those whose size is not known
+    /// yet are asked for a keyframe, as without it they cannot be compared.
+    pub fn reconsider(&mut self, now: Instant) -> bool {
         if self.reconsider_at.is_some_and(|at| now < at) {
-            return;
+            return false;
         }
         self.reconsider_at = Some(now + RECONSIDER_INTERVAL);
         let shows_size = self.codec.is_some_and(|codec| codec != Codec::Opus);
@@ -113,24 +114,12 @@ impl Track {
                 encoding.keyframes.want();
             }
         }
-        let current = self.best.and_then(|best| {
-            let rank = self.encodings.get_mut(usize::from(best))?.rank(now);
-            (rank.1 > 0).then_some((best, rank))
-        });
-        let ranked = self.encodings.iter_mut().enumerate();
-        let challenger =
-            ranked.map(|(at, encoding)| (at as u8, encoding.rank(now))).max_by_key(|entry| entry.1);
-        self.best = match (current, challenger) {
-            (Some((best, mine)), Some((other, theirs))) => {
-                Some(if is_clearly_better(theirs, mine) { other } else { best })
-            }
-            (None, Some((other, rank))) if rank.1 > 0 => Some(other),
-            _ => None,
-        };
+        for (at, encoding) in self.encodings.iter_mut().enumerate() {
+            let rank = encoding.rank(now);
+            let (rid, size, is_flowing) = (encoding.rid, encoding.size, encoding.is_flowing(now));
+            self.ladder.note(Rung { encoding: at as u8, rid, size, is_flowing }, rank);
+        }
+        self.ladder.sort();
+        true
     }
-}
-
-/// More pixels win at once; more bits only by a quarter, so that two like encodings do not alternate.
-fn is_clearly_better(challenger: (u32, u64), current: (u32, u64)) -> bool {
-    challenger.0 > current.0 || (challenger.0 == current.0 && challenger.1 * 4 > current.1 * 5)
 }

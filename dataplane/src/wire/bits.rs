@@ -58,6 +58,11 @@ impl<'a> BitReader<'a> {
         Some(bit)
     }
 
+    /// How many bits are left, where the bytes are read as they are.
+    pub(super) fn left(&self) -> usize {
+        usize::from(self.bits_left) + 8 * self.bytes.len()
+    }
+
     /// `count` bits as an unsigned number; `None` too if they are more than 32.
     pub(super) fn bits(&mut self, count: u32) -> Option<u32> {
         if count > 32 {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use dataplane::id::{PayloadType, Ssrc};
-use dataplane::media::format::{Format, MediaKind};
+use dataplane::media::format::{Codec, Format, MediaKind};
 use dataplane::wire::extension::{ExtensionWriter, Form};
 use dataplane::wire::rtp::{FIXED_HEADER_LEN, set_extension_bit, set_padding_bit, write_header};
 
@@ -13,6 +13,8 @@ use crate::world::Published;
 
 /// Packets kept for retransmission.
 const SENT_MAX: usize = 512;
+/// The temporal layers of VP8, frame by frame from a keyframe on (`L1T3`).
+const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
 
 #[derive(Debug)]
 pub(super) struct Sending {
@@ -32,6 +34,8 @@ pub(super) struct Sending {
     rtx_number: u16,
     transport_number: u16,
     picture: u16,
+    /// The place of the newest frame in [`TEMPORAL`].
+    in_group: usize,
     sent: VecDeque<Sent>,
 }
 
@@ -65,6 +69,7 @@ impl Sending {
                     rtx_number: 0,
                     transport_number: (section * 20_000 + encoding * 5_000) as u16,
                     picture: 50 * encoding as u16,
+                    in_group: 0,
                     sent: VecDeque::new(),
                 });
             }
@@ -84,8 +89,11 @@ impl Sending {
         let is_video = self.kind() == MediaKind::Video;
         let is_key = std::mem::take(&mut self.wants_keyframe) || !is_video;
         let packets = if is_video { PACKETS_PER_FRAME } else { 1 } as u8;
+        self.in_group = if is_key { 0 } else { (self.in_group + 1) % TEMPORAL.len() };
+        let temporal = if self.format.codec == Codec::Vp8 { TEMPORAL[self.in_group] } else { 0 };
         for packet in 0..packets {
-            let piece = Piece { origin: self.origin, counter: self.counter, packet, packets, is_key };
+            let (origin, counter) = (self.origin, self.counter);
+            let piece = Piece { origin, counter, packet, packets, is_key, temporal };
             let payload = frames::payload(self.format.codec, piece, self.picture, self.shape.size);
             self.counter = self.counter.wrapping_add(1);
             self.push(payload, packet + 1 == packets, transmits, published);

@@ -50,6 +50,8 @@ struct Actor {
     encodings: usize,
     rebinds: u8,
     restarts: u8,
+    /// It has asked for nothing to be sent.
+    is_paused: bool,
     /// When encodings that have stopped are known to have.
     settled_at: Option<Instant>,
     /// How far its clock is off.
@@ -199,7 +201,9 @@ impl Story {
             for (section, decoder) in self.world.clients[at].decoders() {
                 let (track, codecs) = &actor.watches[section - actor.publishes.len()];
                 let Some(theirs) = shown_since(&self.actors, *track, codecs) else { continue };
-                let Some(mine) = actor.ready_at.filter(|_| actor.is_here) else { continue };
+                let Some(mine) = actor.ready_at.filter(|_| actor.is_here && !actor.is_paused) else {
+                    continue;
+                };
                 let well_since = healed_at.max(mine).max(theirs);
                 if now < well_since + PICTURE_BACK {
                     continue;

@@ -28,6 +28,8 @@ pub(super) enum Order {
     Seat { ticket: Ticket, invited_ns: u64, group: usize, client: Box<Client>, seat: Seat },
     /// A viewer goes.
     Dismiss { ticket: Ticket, door: Arc<Door>, clerk: Arc<Clerk> },
+    /// A viewer asks for an encoding.
+    Choose { ticket: Ticket, encoding: usize, door: Arc<Door>, clerk: Arc<Clerk> },
     /// A viewer asks for keyframes.
     WantKeyframe { ticket: Ticket },
 }
@@ -99,6 +101,15 @@ impl Attendant {
                         viewer.go();
                         let seat = viewer.seat.clone();
                         clerk.spawn(async move { door.leave(&seat).await });
+                    }
+                }
+                Ok(Order::Choose { ticket, encoding, door, clerk }) => {
+                    if let Some(viewer) = self.viewer(ticket) {
+                        let (seat, stage) = (viewer.seat.clone(), Arc::clone(&self.stage));
+                        clerk.spawn(async move {
+                            let chosen = door.choose(&seat, encoding).await;
+                            chosen.unwrap_or_else(|failure| stage.note_failure(failure));
+                        });
                     }
                 }
                 Ok(Order::WantKeyframe { ticket }) => self.want_keyframe(ticket),

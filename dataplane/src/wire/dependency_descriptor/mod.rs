@@ -6,6 +6,7 @@
 //! | this one      | one descriptor, with the help of the structure that is in force     | A.8.2        |
 //! | [`structure`] | the templates, decode targets and chains that frames are told by    | A.8.3        |
 //! | [`frame`]     | a frame's indications and references                                | A.8.3, A.8.4 |
+//! | [`rewrite`]   | nothing: it writes what differs for one subscriber                  | A.8          |
 //!
 //! Nothing is kept between two calls: which structure is in force is the caller's knowledge.
 //!
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod frame;
+pub mod rewrite;
 pub mod structure;
 
 use super::bits::BitReader;
@@ -127,6 +129,15 @@ pub struct Shift {
     pub frame_number: u16,
     /// Added to template ids and to the offset of a structure, modulo [`TEMPLATE_IDS`].
     pub template_id: u8,
+}
+
+/// The decode targets that are left where layers are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveTargets {
+    /// One bit each, the first the lowest.
+    pub mask: u32,
+    /// How many there are, 1..=32.
+    pub count: u8,
 }
 
 /// Moves the numbers in a descriptor that was read before. Distances in it count in frame numbers and stay

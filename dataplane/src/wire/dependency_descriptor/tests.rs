@@ -209,4 +209,31 @@ proptest! {
             );
         }
     }
+
+    /// Whatever gets other active targets reads as before, but for them.
+    #[test]
+    fn a_descriptor_with_other_active_targets_is_read_as_before(
+        mut bytes in vec(any::<u8>(), 3..60), has_structure: bool, mask in 0u32..1 << 30,
+    ) {
+        bytes[0] |= 0x80;
+        if let Some(flags) = bytes.get_mut(3) {
+            *flags = *flags & !HAS_STRUCTURE | if has_structure { HAS_STRUCTURE } else { 0 };
+        }
+        let known = structure(5);
+        if let Some((before, own)) = read(&bytes, Some(&known)) {
+            let count = own.as_ref().unwrap_or(&known).target_count();
+            let active = ActiveTargets { mask: mask & (u32::MAX >> (32 - u32::from(count))), count };
+            let mut out = [0xff; 80];
+            let len = rewrite::set_active_targets(&bytes, active, &mut out).unwrap();
+            prop_assert!(len <= bytes.len() + rewrite::GROWTH_BYTES_MAX);
+            let (after, moved) = read(&out[..len], Some(&known)).unwrap();
+            prop_assert_eq!(after, Descriptor { active_targets: Some(active.mask), ..before });
+            prop_assert_eq!(moved, own);
+            let (is_long, other) = (active.count > 1, ActiveTargets { count: active.count - 1, ..active });
+            if has_structure && bytes.len() > 3 && is_long {
+                prop_assert_eq!(rewrite::set_active_targets(&bytes, other, &mut out), None);
+            }
+            prop_assert_eq!(rewrite::set_active_targets(&bytes, active, &mut out[..len - 1]), None);
+        }
+    }
 }

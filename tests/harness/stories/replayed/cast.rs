@@ -124,6 +124,7 @@ impl Story {
             settled_at: None,
             rebinds: 0,
             restarts: 0,
+            is_paused: false,
             clock_error: self.random.below(7_200) as f64 - 3_600.0,
             ready_at: None,
         });

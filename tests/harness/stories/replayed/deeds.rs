@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dataplane::command::Command;
+use dataplane::command::{Command, Reply};
 use dataplane::limits::ENCODING_SILENCE_MAX;
+use dataplane::media::wish::Wish;
 
 use super::{Actor, Story, UNDER_WAY_MAX};
 use crate::network::Link;
+use crate::random::Random;
 use crate::world::transport_id;
 
 /// A peer has 64 SSRCs, and three encodings of two tracks with their retransmissions are twelve.
@@ -17,7 +19,7 @@ impl Story {
     /// One deed.
     pub(super) fn act(&mut self) {
         let room = self.random.below(self.rooms.len() as u64) as usize;
-        match self.random.below(26) {
+        match self.random.below(29) {
             0..=2 => self.join_viewer(room),
             3..=4 => self.join_publisher(room),
             5 => self.leave(|actor| actor.publishes.is_empty()),
@@ -35,6 +37,7 @@ impl Story {
             21 => self.pad(),
             24 => self.restart(),
             25 => self.jump(),
+            26..=28 => self.ask_for_layers(),
             _ => self.change_link(),
         }
     }
@@ -73,6 +76,24 @@ impl Story {
                 let numbers: Vec<u16> = (0..17).map(|step| first.wrapping_add(step)).collect();
                 self.world.clients[at].send_nack(&numbers);
             }
+        }
+    }
+
+    /// A viewer asks for another encoding, for fewer frames, or for nothing at all.
+    fn ask_for_layers(&mut self) {
+        let Some(at) = self.pick(|actor| !actor.watches.is_empty()) else { return };
+        let is_paused = self.random.chance(0.2);
+        let bound = |random: &mut Random| Some(random.below(4) as u8).filter(|bound| *bound < 3);
+        let spatial_max = bound(&mut self.random);
+        let temporal_max = bound(&mut self.random);
+        let wish = Wish { is_paused, spatial_max, temporal_max, ..Wish::default() };
+        let command = Command::RequestLayer { id: transport_id(at), mid: None, wish };
+        if let Reply::Done = self.world.command(command) {
+            let now = self.world.now;
+            let actor = &mut self.actors[at];
+            actor.is_paused = is_paused;
+            // It waits for a keyframe from now on, if it was ready at all.
+            actor.ready_at = actor.ready_at.map(|ready| ready.max(now));
         }
     }
 
