@@ -153,6 +153,8 @@ pub struct TransportReport {
     pub packets_sent: u64,
     /// Fraction lost that the peer reported last, 0..=1.
     pub fraction_lost: f64,
+    /// What its link carries; `None` if nothing is sent to it.
+    pub estimate: Option<EstimateReport>,
     /// What it is shown, in the order of its media sections.
     pub subscriptions: Vec<SubscriptionReport>,
 }
@@ -185,6 +187,15 @@ pub struct LayerPlace {
     pub spatial: Option<u8>,
     /// The highest temporal layer; `None` as above.
     pub temporal: Option<u8>,
+}
+
+/// What the link towards a peer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EstimateReport {
+    /// Bits per second, everything from the IP header on.
+    pub bitrate_bps: u64,
+    /// What it comes from: the name of a `congestion::estimator::Cause`.
+    pub cause: &'static str,
 }
 
 /// The state of a track, for the API.

@@ -158,7 +158,25 @@ pub struct Counters {
     pub transports: AtomicU64,
     /// Tracks on this shard now.
     pub tracks: AtomicU64,
+    /// Transport-wide feedback of subscribers.
+    pub feedback_received_total: AtomicU64,
+    /// That of it which was not used: too much, or about packets that nobody remembers.
+    pub feedback_refused_total: AtomicU64,
+    /// What the links of subscribers carry now.
+    pub estimates: EstimateGauges,
     drops: Box<[AtomicU64]>,
+}
+
+/// How many things an estimate can come from (`congestion::estimator::Cause`).
+pub const ESTIMATE_CAUSES: usize = 6;
+
+/// What the links of subscribers carry now, brought up to date once a second.
+#[derive(Debug, Default)]
+pub struct EstimateGauges {
+    /// All estimates together, bits per second.
+    pub bitrate_bps: AtomicU64,
+    /// How many estimates come from each cause, in the order of its declaration.
+    pub by_cause: [AtomicU64; ESTIMATE_CAUSES],
 }
 
 impl Default for Counters {
@@ -190,6 +208,9 @@ impl Default for Counters {
             hops_waiting: AtomicU64::new(0),
             transports: AtomicU64::new(0),
             tracks: AtomicU64::new(0),
+            feedback_received_total: AtomicU64::new(0),
+            feedback_refused_total: AtomicU64::new(0),
+            estimates: EstimateGauges::default(),
             drops: DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         }
     }

@@ -170,6 +170,32 @@ pub const PUBLISHER_BITRATE_BPS_MAX: u64 = 12_000_000;
 /// Packet statuses that one transport-wide feedback packet may claim to be read: as many as any history
 /// of sent packets keeps. A few bytes can claim 65,535 losses.
 pub const TWCC_STATUSES_READ_MAX: usize = 16_384;
+/// Transport-wide feedback that is read from one subscriber in a second. Browsers send 20; some clients send one
+/// per frame.
+pub const TWCC_FEEDBACK_PER_SECOND_MAX: u32 = 100;
+/// Sent packets that are remembered for transport-wide feedback: at first, and at most. 512 are 2 s of a camera
+/// in its best layer, 8192 of 40 Mbit/s.
+pub const SENT_HISTORY_LEN_MIN: usize = 512;
+/// See [`SENT_HISTORY_LEN_MIN`].
+pub const SENT_HISTORY_LEN_MAX: usize = 8192;
+/// The history of sent packets grows until it reaches back this far.
+pub const SENT_HISTORY_AGE: Duration = Duration::from_secs(2);
+/// The estimate of a link of which nothing is known, bits per second.
+pub const ESTIMATE_BPS_START: u64 = 300_000;
+/// No estimate is below this, bits per second.
+pub const ESTIMATE_BPS_MIN: u64 = 5_000;
+/// No estimate is above this, bits per second.
+pub const ESTIMATE_BPS_MAX: u64 = 30_000_000;
+/// How long a probe lasts.
+pub const PROBE_LEN: Duration = Duration::from_millis(100);
+/// Time between two probes of one subscriber, while they fail: at first, and at most.
+pub const PROBE_INTERVAL_MIN: Duration = Duration::from_secs(3);
+/// See [`PROBE_INTERVAL_MIN`]. A link that has become wide again is found within this.
+pub const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(6);
+/// Tracks that one subscriber's bandwidth is shared out to.
+pub const ALLOCATED_TRACKS_MAX: usize = 64;
+/// Layers of one track that the allocator chooses from: encodings or spatial layers, with their temporal layers.
+pub const ALLOCATED_LAYERS_MAX: usize = 16;
 /// Time between sender reports of one egress stream, and between receiver reports to a publisher.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -211,6 +237,9 @@ const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(KEYFRAME_REQUESTS_PER_WINDOW_MAX <= KEYFRAME_REQUESTS_ON_LOSS_MAX);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
 const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
+const _: () = assert!(SENT_HISTORY_LEN_MIN.is_power_of_two() && SENT_HISTORY_LEN_MAX.is_power_of_two());
+const _: () = assert!(SENT_HISTORY_LEN_MAX <= TWCC_STATUSES_READ_MAX && SENT_HISTORY_LEN_MAX < 1 << 15);
+const _: () = assert!(ALLOCATED_TRACKS_MAX >= SECTIONS_PER_OFFER_MAX);
 const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);
 const _: () = assert!(RING_BUFFERS_LEN.is_power_of_two() && RING_BUFFERS_LEN as usize >= PACKETS_PER_TURN);
 const _: () = assert!(RING_SUBMISSIONS_LEN as usize >= 2 * TRAINS_PER_SEND_MAX);

@@ -8,6 +8,7 @@
 // A harness states its own mistakes by panicking.
 #![allow(clippy::unwrap_used)]
 
+pub mod bottleneck;
 pub mod capture;
 pub mod checker;
 mod cluster;
@@ -24,5 +25,6 @@ pub mod sealed;
 pub mod seeds;
 pub mod sockets;
 pub mod stories;
+pub mod subscriber;
 pub mod trace;
 pub mod world;

@@ -5,6 +5,7 @@
 mod audio;
 mod captures;
 mod codecs;
+mod congestion;
 mod dependency;
 mod extensions;
 mod layers;

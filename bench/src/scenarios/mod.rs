@@ -1,12 +1,14 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod audio;
 mod backends;
 mod cache;
 mod churn;
 mod classify;
 mod command_latency;
+mod estimate;
 mod fanout;
 mod join_storm;
 mod keyframe_storm;
@@ -54,5 +56,7 @@ pub(crate) const ALL: &[&Scenario] = &[
     &cache::SCENARIO,
     &mailbox::SCENARIO,
     &mesh_ring::SCENARIO,
+    &estimate::SCENARIO,
+    &allocator::SCENARIO,
     &traffic::SCENARIO,
 ];

@@ -121,6 +121,9 @@ pub struct SessionView {
     pub packets_sent: u64,
     /// Fraction lost that the peer reported last, 0 to 1.
     pub fraction_lost: f64,
+    /// What the link to a subscriber carries; left out for a publisher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EstimateView>,
     /// What it is shown, in the order of its media sections; left out if it publishes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<SubscriptionView>,
@@ -199,6 +202,15 @@ impl From<&SubscriptionReport> for SubscriptionView {
 
 fn rid_text(rid: Rid) -> String {
     rid.0.as_str().to_owned()
+}
+
+/// What the link to a subscriber carries.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EstimateView {
+    /// Bits per second, everything from the IP header on.
+    pub bitrate_bps: u64,
+    /// What it comes from: `start`, `delay`, `loss`, `application_limited`, `remb` or `silence`.
+    pub cause: &'static str,
 }
 
 /// A problem of a session that was accepted, in the members of RFC 9457.
@@ -337,6 +349,10 @@ impl Service {
             packets_received: report.as_ref().map_or(0, |report| report.packets_received),
             packets_sent: report.as_ref().map_or(0, |report| report.packets_sent),
             fraction_lost: report.as_ref().map_or(0.0, |report| report.fraction_lost),
+            estimate: report
+                .as_ref()
+                .and_then(|report| report.estimate)
+                .map(|estimate| EstimateView { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause }),
             subscriptions: report
                 .map(|report| report.subscriptions.iter().map(SubscriptionView::from).collect())
                 .unwrap_or_default(),

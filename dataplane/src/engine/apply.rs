@@ -11,9 +11,10 @@ use super::streams::Streams;
 use super::tracks::Home;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
-    Binding, CloseReason, Command, EncodingReport, Event, LayerReport, Refusal, Reply, TrackReport,
-    TransportReport,
+    Binding, CloseReason, Command, EncodingReport, EstimateReport, Event, LayerReport, Refusal, Reply,
+    TrackReport, TransportReport,
 };
+use crate::congestion::reports::StreamReports;
 use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
 use crate::limits::{TRACKS_PER_SHARD_MAX, TRANSPORTS_PER_SHARD_MAX};
@@ -166,6 +167,7 @@ impl Engine {
                     extensions: section.extensions,
                     forms,
                     subscription,
+                    reports: StreamReports::default(),
                     keyframe_due: None,
                 };
                 node.subscribers.push((index, peer.watches.len() as u16));
@@ -224,6 +226,7 @@ impl Engine {
     pub(super) fn forget(&mut self, index: PeerIndex) {
         self.unbind(index);
         self.timers.set(index, None);
+        self.show_estimate(index, None);
         let peer = self.peers.remove(index.0);
         self.demux.remove(peer.transport.local_ufrag(), peer.transport.paths(), index);
         let reason = peer.closing.unwrap_or(CloseReason::Panicked);
@@ -259,6 +262,10 @@ impl Engine {
             packets_received: peer.stats.packets_received,
             packets_sent: peer.stats.packets_sent,
             fraction_lost: peer.stats.fraction_lost,
+            estimate: (!peer.watches.is_empty()).then(|| {
+                let estimate = peer.estimator.estimate();
+                EstimateReport { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause.name() }
+            }),
             subscriptions,
         })
     }

@@ -143,6 +143,7 @@ impl Engine {
                 engine.peers[index.0].transport.expire(now);
                 engine.note_transport_events(index, now);
                 engine.ask_for_postponed_keyframes(index, now);
+                engine.peers[index.0].estimator.expire(now);
                 Ok(())
             })
             .unwrap_or_else(|reason| self.counters.note_drop(reason));
