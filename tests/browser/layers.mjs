@@ -27,6 +27,7 @@ const SWITCH_MS_MAX = 5_000;
 const BETWEEN_MS = 700;
 /** Of the frames that the still viewer decodes, the switched one has to decode this share. */
 const SHARE_MIN = 0.85;
+const FREEZES_BY_CHANCE = 1;
 const CAMERA = "voice=0&start=1&prefer=maintain-resolution";
 
 export function layerTests(world) {
@@ -74,7 +75,8 @@ async function assertSwitches(url, [switched, still], wishes, { switches, top, w
     `# ${switches} switches, the slowest in ${Math.max(...waits)} ms: ${mine.frames} frames and ${mine.freezes} freezes; ` +
       `without any: ${theirs.frames} frames and ${theirs.freezes} freezes`,
   );
-  assert.ok(mine.freezes <= theirs.freezes, `${mine.freezes} freezes, ${theirs.freezes} without switches`);
+  // The two decode different things: by chance one of them may be held up by the machine, and not the other.
+  assert.ok(mine.freezes <= theirs.freezes + FREEZES_BY_CHANCE, `${mine.freezes} freezes, ${theirs.freezes} without switches`);
   assert.ok(mine.frames >= SHARE_MIN * theirs.frames, `${mine.frames} frames, ${theirs.frames} without switches`);
 }
 

@@ -98,11 +98,11 @@ impl Source {
             .collect();
         self.check_line(&what, &received, &sources);
         check_references(&what, &sources);
-        self.check_descriptors(&what, &received, &sources);
+        let promised = self.check_descriptors(&what, &received, &sources);
         let frames: BTreeSet<Frame> = sources.iter().map(|sent| sent.frame).collect();
         let pictures = frames.iter().map(|frame| frame.0).collect::<BTreeSet<u32>>().len();
         let layers = sources.iter().map(|sent| sent.layer).collect();
-        Outcome { layers, pictures, keyframe_requests }
+        Outcome { layers, pictures, promised, keyframe_requests }
     }
 
     /// Numbers without a gap, whole frames, and a marker at the end of each picture and nowhere else.
@@ -133,8 +133,10 @@ impl Source {
         }
     }
 
-    /// What the descriptors say on their way out: all frames that are there, and the targets that are left.
-    fn check_descriptors(&self, what: &str, received: &[Parts], sources: &[&Sent]) {
+    /// What the descriptors say on their way out: all frames that are there, and the targets that are left. Gives the
+    /// highest layer that a receiver counts on in the end.
+    fn check_descriptors(&self, what: &str, received: &[Parts], sources: &[&Sent]) -> Option<(u8, u8)> {
+        let mut last = None;
         let mut structure: Option<Structure> = None;
         let mut active = u32::MAX;
         for (parts, sent) in received.iter().zip(sources) {
@@ -152,7 +154,9 @@ impl Source {
                 "{what}: {highest:?} is promised, {:?} sent",
                 sent.layer
             );
+            last = Some(highest);
         }
+        last
     }
 }
 
@@ -209,6 +213,8 @@ fn body(codec: Codec, payload: &[u8]) -> Vec<u8> {
 struct Outcome {
     layers: Vec<Layer>,
     pictures: usize,
+    /// The highest spatial and temporal layer that its receiver counts on in the end, if it has descriptors.
+    promised: Option<(u8, u8)>,
     keyframe_requests: usize,
 }
 
@@ -228,6 +234,11 @@ fn a_viewer_gets_what_it_asked_for_and_never_more() {
                 let highest = |of: fn(&Layer) -> u8| outcome.layers.iter().map(of).max();
                 assert_eq!(highest(|layer| layer.spatial), Some(spatial), "{name}");
                 assert_eq!(highest(|layer| layer.temporal), Some(temporal), "{name}");
+                assert!(
+                    outcome.promised.is_none_or(|it| it == (spatial, temporal)),
+                    "{name}: {:?}",
+                    outcome.promised
+                );
                 assert!(outcome.layers.len() > packets_before, "{name}: more layers, more packets");
                 packets_before = outcome.layers.len();
                 if spatial == spatial_max {

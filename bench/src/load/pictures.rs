@@ -2,7 +2,8 @@
 //! the picture stood still.
 //!
 //! No decoder is needed for that: each packet says which frame it belongs to, how many packets that has, and
-//! which frame it leans on. It has no clock.
+//! which frame it leans on. As in a player a buffer grows when frames come late, by as much as they do, so
+//! that the next ones which are as late do not make the picture stand again. It has no clock.
 #![forbid(unsafe_code)]
 
 use crate::traffic::Record;
@@ -15,6 +16,8 @@ const REMEMBERED: usize = 64;
 /// (`freezeCount`: the larger of three intervals and an interval plus 150 ms).
 const FREEZE_INTERVALS: u64 = 3;
 const FREEZE_MARGIN_NS: u64 = 150_000_000;
+/// The buffer grows no longer than that: a picture is not worth waiting for any longer.
+const BUFFER_NS_MAX: u64 = 500_000_000;
 /// A viewer without any picture asks for a keyframe after that long, and again; as in libwebrtc.
 const START_PATIENCE_NS: u64 = 200_000_000;
 /// A viewer whose picture stands waits that long for repairs before it asks for a keyframe, and again.
@@ -33,6 +36,8 @@ struct Pending {
     leans_on: Option<u64>,
     received: u16,
     packets: u16,
+    /// When its first packet was sent, ns since 1970.
+    sent_ns: u64,
 }
 
 /// What was shown of a video track.
@@ -44,6 +49,9 @@ pub(crate) struct Pictures {
     shown_count: u64,
     first_shown_ns: Option<u64>,
     last_shown_ns: u64,
+    /// The shortest way of a frame so far, and how much longer the buffer holds frames back, ns.
+    way_ns: Option<u64>,
+    buffer_ns: u64,
     /// Interval between frames, ns, smoothed.
     interval_ns: u64,
     last_asked_ns: u64,
@@ -81,11 +89,12 @@ impl Pictures {
                     self.pending.remove(0);
                 }
                 let (leans_on, packets) = (record.leans_on(), record.frame_packets.into());
-                self.pending.push(Pending { id, leans_on, received: 0, packets });
+                self.pending.push(Pending { id, leans_on, received: 0, packets, sent_ns: u64::MAX });
                 self.pending.len() - 1
             }
         };
         self.pending[at].received += 1;
+        self.pending[at].sent_ns = self.pending[at].sent_ns.min(record.sent_ns);
         let mut progress = Progress::default();
         if self.pending[at].received >= self.pending[at].packets {
             self.show_what_can_be(received_ns, is_measured, &mut progress);
@@ -104,9 +113,19 @@ impl Pictures {
                     })
             };
             let Some(at) = self.pending.iter().position(ready) else { return };
-            let id = self.pending.remove(at).id;
-            self.note_shown(id, now_ns, is_measured, progress);
+            let Pending { id, sent_ns, .. } = self.pending.remove(at);
+            let shown_ns = self.play_out(sent_ns, now_ns);
+            self.note_shown(id, shown_ns, is_measured, progress);
         }
+    }
+
+    /// When a frame is shown that could be at `ready_ns`.
+    fn play_out(&mut self, sent_ns: u64, ready_ns: u64) -> u64 {
+        let way_ns = ready_ns.saturating_sub(sent_ns);
+        let shortest_ns = self.way_ns.map_or(way_ns, |shortest_ns| shortest_ns.min(way_ns));
+        self.way_ns = Some(shortest_ns);
+        self.buffer_ns = self.buffer_ns.max(way_ns - shortest_ns).min(BUFFER_NS_MAX);
+        ready_ns.max(sent_ns + shortest_ns + self.buffer_ns).max(self.last_shown_ns)
     }
 
     fn note_shown(&mut self, id: FrameId, now_ns: u64, is_measured: bool, progress: &mut Progress) {
@@ -206,6 +225,7 @@ mod tests {
             let record = Record {
                 frame: number(frame),
                 leans_back: (number(frame) - number(leans_on)) as u8,
+                sent_ns: number(frame) * 33 * MS,
                 frame_packets: number(packets) as u8,
                 ..Record::default()
             };
@@ -217,11 +237,11 @@ mod tests {
     #[test]
     fn a_frame_is_shown_when_it_is_whole_and_what_it_leans_on_was_shown() {
         let mut pictures = Pictures::default();
-        play(&mut pictures, "1:2@1 1:2@2 2<1:1@33 4<3:1@99");
+        play(&mut pictures, "1:2@33 1:2@35 2<1:1@67 4<3:1@133");
         assert_eq!(pictures.shown_count, 2, "frame 3 is missing");
-        play(&mut pictures, "3<2:1@120");
+        play(&mut pictures, "3<2:1@150");
         assert_eq!(pictures.shown_count, 4, "the repair shows both");
-        assert_eq!(pictures.first_shown_ns(), Some(2 * MS));
+        assert_eq!(pictures.first_shown_ns(), Some(35 * MS));
     }
 
     #[test]
@@ -235,17 +255,28 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_are_late_again_and_again_make_the_picture_stand_once() {
+        let mut pictures = Pictures::default();
+        play(&mut pictures, "1:1@33");
+        for frame in 2..200u64 {
+            let late_ms = if frame % 20 == 0 { 200 } else { 0 };
+            play(&mut pictures, &format!("{frame}<{}:1@{}", frame - 1, frame * 33 + late_ms));
+        }
+        assert_eq!(pictures.smoothness(0, 200 * 33 * MS).freezes, 1);
+    }
+
+    #[test]
     fn a_keyframe_is_asked_for_when_repairs_did_not_come() {
         let mut pictures = Pictures::default();
         let asks = |progress: Vec<Progress>| -> Vec<bool> {
             progress.iter().map(|progress| progress.wants_keyframe).collect()
         };
         assert_eq!(
-            asks(play(&mut pictures, "7<6:1@1 8<7:1@100 9<8:1@202 10<9:1@300")),
+            asks(play(&mut pictures, "7<6:1@231 8<7:1@330 9<8:1@432 10<9:1@530")),
             [false, false, true, false]
         );
         assert_eq!(
-            asks(play(&mut pictures, "11:1@310 13<12:1@400 14<13:1@820 15<14:1@900")),
+            asks(play(&mut pictures, "11:1@540 13<12:1@630 14<13:1@1050 15<14:1@1130")),
             [false, false, true, false]
         );
     }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::shown::{Shown, percent, quantile};
-use super::verdict::judge;
+use super::verdict::{Health, judge};
 use crate::failure::Failure;
 use crate::floor;
 use crate::report::document::Curve;
@@ -244,9 +244,9 @@ fn tell_generator(bench: &mut Bench, shown: &Shown) {
     let heard = shown.heard();
     bench.generator("cpu_ns_per_packet", shown.generator_cpu.total_ns as f64 / heard.packets.max(1) as f64);
     bench.generator("cpu_cores", shown.generator_load());
-    bench.generator("busiest_thread_cores", shown.report.load_max);
-    let late = shown.sent.iter().map(|sent| sent.late).sum();
-    bench.generator("late_percent", percent(late, shown.published()));
-    bench.generator("socket_drops", shown.report.socket_drops() as f64);
-    bench.generator("damaged_packets", heard.damaged as f64);
+    let health = Health::of(shown);
+    bench.generator("busiest_thread_cores", health.busiest_thread_cores);
+    bench.generator("late_percent", health.late_percent);
+    bench.generator("socket_drops", health.socket_drops as f64);
+    bench.generator("damaged_packets", health.damaged as f64);
 }

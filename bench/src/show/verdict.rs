@@ -10,9 +10,57 @@ const LATE_PERCENT_MAX: f64 = 1.0;
 /// A server that loses more to its worst viewer is over.
 const LOSS_PERCENT_MAX: f64 = 5.0;
 
+/// How the generator fared.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Health {
+    /// Packets that left late, percent.
+    pub(super) late_percent: f64,
+    /// Datagrams that its own sockets dropped.
+    pub(super) socket_drops: u64,
+    /// Its busiest thread, cores.
+    pub(super) busiest_thread_cores: f64,
+    /// Packets that did not open, or did not hold what was sent.
+    pub(super) damaged: u64,
+}
+
+impl Health {
+    /// Of a round.
+    pub(super) fn of(shown: &Shown) -> Self {
+        let late = shown.sent.iter().map(|sent| sent.late).sum();
+        Self {
+            late_percent: percent(late, shown.published()),
+            socket_drops: shown.report.socket_drops(),
+            busiest_thread_cores: shown.report.load_max,
+            damaged: shown.heard().damaged,
+        }
+    }
+
+    /// Why the figures must not be used; empty if they may.
+    fn faults(&self) -> Vec<String> {
+        let Self { late_percent, socket_drops, busiest_thread_cores, damaged } = *self;
+        let mut faults = Vec::new();
+        if late_percent > LATE_PERCENT_MAX {
+            faults.push(format!("the publishers were late with {late_percent:.1} % of their packets"));
+        }
+        if socket_drops > 0 {
+            faults.push(format!("the generator's sockets dropped {socket_drops} datagrams"));
+        }
+        if busiest_thread_cores > LOAD_MAX {
+            let percent = busiest_thread_cores * 100.0;
+            faults.push(format!(
+                "a thread of the generator used {percent:.0} % of its core; give it more by --generator-threads"
+            ));
+        }
+        if damaged > 0 {
+            faults.push(format!("{damaged} packets did not open or did not hold what was sent"));
+        }
+        faults
+    }
+}
+
 /// Says why the figures must not be used, or that the server is beyond its limit.
 pub(crate) fn judge(bench: &mut Bench, shown: &Shown) {
-    judge_generator(bench, shown);
+    Health::of(shown).faults().into_iter().for_each(|fault| bench.invalid(fault));
     if shown.report.gone() > 0 {
         bench.over(format!("{} viewers lost their connection", shown.report.gone()));
     }
@@ -26,24 +74,22 @@ pub(crate) fn judge(bench: &mut Bench, shown: &Shown) {
     }
 }
 
-fn judge_generator(bench: &mut Bench, shown: &Shown) {
-    let late = percent(shown.sent.iter().map(|sent| sent.late).sum(), shown.published());
-    if late > LATE_PERCENT_MAX {
-        bench.invalid(format!("the publishers were late with {late:.1} % of their packets"));
-    }
-    let drops = shown.report.socket_drops();
-    if drops > 0 {
-        bench.invalid(format!("the generator's sockets dropped {drops} datagrams"));
-    }
-    let load = shown.report.load_max;
-    if load > LOAD_MAX {
-        bench.invalid(format!(
-            "a thread of the generator used {:.0} % of its core; give it more by --generator-threads",
-            load * 100.0
-        ));
-    }
-    let damaged = shown.heard().damaged;
-    if damaged > 0 {
-        bench.invalid(format!("{damaged} packets did not open or did not hold what was sent"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_at_its_end_says_so_and_a_sound_one_does_not() {
+        let sound = Health { late_percent: 1.0, socket_drops: 0, busiest_thread_cores: LOAD_MAX, damaged: 0 };
+        assert!(sound.faults().is_empty(), "{:?}", sound.faults());
+        for (health, said) in [
+            (Health { late_percent: 1.1, ..sound }, "late with 1.1 %"),
+            (Health { socket_drops: 1, ..sound }, "dropped 1 datagrams"),
+            (Health { busiest_thread_cores: 0.9, ..sound }, "--generator-threads"),
+            (Health { damaged: 3, ..sound }, "3 packets did not open"),
+        ] {
+            let faults = health.faults();
+            assert!(faults.len() == 1 && faults[0].contains(said), "{faults:?}");
+        }
     }
 }

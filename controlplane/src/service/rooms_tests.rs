@@ -114,13 +114,32 @@ fn the_kth_section_of_a_kind_gets_the_kth_track_of_that_kind_whoever_comes_first
 
 // W28
 #[test]
-fn two_sections_of_a_kind_are_bound_and_a_third_is_refused() {
+fn as_many_sections_of_a_kind_as_a_room_may_have_are_bound_and_one_more_is_refused() {
     let mut case = Case::new(POLICY);
     let publisher = case.publish("a").unwrap();
-    let three = [audio(), audio(), audio()];
-    assert_eq!(case.rooms.bind(publisher, &three).unwrap_err(), RoomError::TooManySections("audio"));
+    let too_many = vec![audio(); TRACKS_PER_KIND_MAX + 1];
+    assert_eq!(case.rooms.bind(publisher, &too_many).unwrap_err(), RoomError::TooManySections("audio"));
     assert!(case.rooms.room(&name("a")).unwrap().tracks.is_empty());
-    assert_eq!(case.rooms.bind(publisher, &three[..2]).unwrap().tracks.len(), 2);
+    assert_eq!(case.rooms.bind(publisher, &too_many[1..]).unwrap().tracks.len(), TRACKS_PER_KIND_MAX);
+}
+
+#[test]
+fn what_nobody_wants_is_remembered_until_somebody_does_or_the_publisher_goes() {
+    let mut case = Case::new(POLICY);
+    let publisher = case.publish("a").unwrap();
+    let track = case.rooms.bind(publisher, &[video(&[Codec::Vp8])]).unwrap().tracks[0];
+    let rid = |text: &[u8]| Some(Rid(dataplane::id::Token::new(text).unwrap()));
+    let mut unwanted_after = |event: Event| {
+        case.rooms.handle_event(&event, case.now);
+        case.rooms.room(&name("a")).unwrap().tracks[0].unwanted.clone()
+    };
+    let demand = |text, is_wanted| Event::EncodingDemand { track, rid: rid(text), is_wanted };
+    unwanted_after(Event::TrackStarted { track, codec: Codec::Vp8 });
+    assert_eq!(unwanted_after(demand(b"l", false)), [rid(b"l")]);
+    assert_eq!(unwanted_after(demand(b"m", false)), [rid(b"l"), rid(b"m")]);
+    assert_eq!(unwanted_after(demand(b"m", false)), [rid(b"l"), rid(b"m")]);
+    assert_eq!(unwanted_after(demand(b"l", true)), [rid(b"m")]);
+    assert_eq!(unwanted_after(Event::TrackStopped { track }), []);
 }
 
 #[test]

@@ -11,12 +11,12 @@
 //! This module knows nothing of bitrates or wishes: it turns `target` into `current`. How the layers of one
 //! source depend on each other is told by its codec, so there are three filters:
 //!
-//! | source                            | filter        | a frame is named by           |
-//! |-----------------------------------|---------------|-------------------------------|
-//! | with dependency descriptors       | [`described`] | its frame number              |
-//! | VP9                               | [`pictures`]  | its picture id and its layer  |
-//! | VP8                               | [`temporal`]  | its picture id                |
-//! | any other, or frames without names | none          | everything is forwarded       |
+//! | source                            | filter          | a frame is named by           |
+//! |-----------------------------------|-----------------|-------------------------------|
+//! | with dependency descriptors       | `described`     | its frame number              |
+//! | VP9                               | `pictures`      | its picture id and its layer  |
+//! | VP8                               | `temporal`      | its picture id                |
+//! | any other, or without such names  | none            | everything is forwarded       |
 //!
 //! # Invariants
 //!
