@@ -1,5 +1,7 @@
 //! Promises of shards that share a track: who watches does not notice on which of them it is.
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
