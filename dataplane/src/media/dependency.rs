@@ -129,3 +129,36 @@ impl DependencyReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::wire::dependency_descriptor::tests::keyframe;
+
+    #[test]
+    fn who_follows_reads_with_the_same_structure_or_with_none() {
+        let (mut home, mut mirror) = (DependencyReader::default(), DependencyReader::default());
+        let mut keyframe_at = |number: u16| {
+            let bytes = keyframe(0, number);
+            (home.read(&bytes).unwrap(), bytes)
+        };
+        let (first, bytes) = keyframe_at(10);
+        mirror.follow(&first, &bytes, Some(first.frame_number));
+        let number = |number: u64| first.frame_number - 10 + number;
+        let later = |at| Dependency { frame_number: number(at), templates: None, ..first };
+        mirror.follow(&later(11), &[], Some(number(10)));
+        assert_eq!(mirror.in_force_from(number(11)), Some(number(10)));
+
+        keyframe_at(20);
+        mirror.follow(&later(21), &[], Some(number(20)));
+        assert!(mirror.in_force(number(21)).is_none(), "the structure of 20 was lost on the way");
+
+        let (third, bytes) = keyframe_at(30);
+        mirror.follow(&third, &bytes, Some(number(30)));
+        mirror.follow(&later(25), &[], Some(number(20)));
+        assert!(mirror.in_force(number(25)).is_none());
+        assert_eq!(mirror.in_force_from(number(31)), Some(number(30)), "one that is late takes nothing away");
+    }
+}
