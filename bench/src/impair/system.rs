@@ -85,7 +85,7 @@ pub(crate) fn wait<const N: usize>(files: [RawFd; N], timeout: Option<Duration>)
 }
 
 /// Lets the calling thread be woken as exactly as the kernel can, and before all others if that is permitted:
-/// a link is a part of the world, not of the load.
+/// a link is a part of the world, and publishers are elsewhere; neither waits for a server to have done with the CPU.
 pub(crate) fn be_punctual() {
     // Not for what it starts; the kernel leaves some time to others whatever happens.
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;

@@ -195,7 +195,7 @@ impl Report {
 
     /// Datagrams that our own sockets dropped.
     pub(crate) fn socket_drops(&self) -> u64 {
-        self.viewers.iter().map(|viewer| u64::from(viewer.drops)).sum()
+        self.viewers.iter().map(|viewer| u64::from(viewer.drops())).sum()
     }
 
     /// Viewers whose connection has failed.

@@ -223,13 +223,18 @@ impl Client {
         session.map_or(self.deadline, |deadline| deadline.min(self.deadline))
     }
 
-    /// Handles every datagram that waits on the socket; what the socket has dropped so far, if known.
+    /// Datagrams that its socket has dropped so far; 0 if the kernel does not say.
+    pub(crate) fn drops(&self) -> u32 {
+        socket::drops(&self.socket).unwrap_or(0)
+    }
+
+    /// Handles every datagram that waits on the socket.
     pub(crate) fn receive(
         &mut self,
         receiver: &mut Receiver,
         now: Instant,
         tell: &mut impl FnMut(Told<'_>),
-    ) -> Result<Option<u32>, Failure> {
+    ) -> Result<(), Failure> {
         let socket = Arc::clone(&self.socket);
         let received = receiver.receive(&socket, |datagram| self.handle(datagram, now, tell));
         received.or_fail("receiving from the server", "")

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::signalling::Signalling;
 use crate::failure::{Failure, OrFail};
 use crate::scenario::fold;
+use crate::traffic::RIDS;
 
 /// The plugin.
 const PLUGIN: &str = "janus.plugin.videoroom";
@@ -122,7 +123,9 @@ impl VideoRoom {
         handle: u64,
         encoding: usize,
     ) -> Result<(), Failure> {
-        let body = json!({"request": "configure", "substream": encoding});
+        // Janus counts from the encoding that the offer names last, and takes that for the smallest.
+        let substream = (RIDS.len() - 1).saturating_sub(encoding);
+        let body = json!({"request": "configure", "substream": substream});
         self.ask(signalling, handle, body, None).await.map(drop)
     }
 

@@ -12,9 +12,10 @@ use dataplane::id::Ssrc;
 
 use super::client::Client;
 use super::session::Told;
-use super::socket::{self, Poller, Receiver};
+use super::socket::{Poller, Receiver};
 use super::{Stage, wall_ns};
 use crate::failure::{Failure, OrFail};
+use crate::impair::system;
 use crate::traffic::Source;
 pub(crate) use track::Sent;
 use track::Track;
@@ -115,7 +116,7 @@ impl Crew {
 
     /// Sends until the stage ends.
     fn publish(mut self, stage: &Stage) -> Result<Vec<Sent>, Failure> {
-        socket::make_sleeps_exact();
+        system::be_punctual();
         let (start, start_ns) = (Instant::now(), wall_ns());
         let mut due: BinaryHeap<Reverse<(Duration, usize, usize)>> = BinaryHeap::new();
         for (member, tracks) in self.members.iter().map(|member| &member.tracks).enumerate() {

@@ -12,10 +12,13 @@ use std::time::Duration;
 const BATCH_LEN: usize = 32;
 /// Larger than any datagram that WebRTC sends.
 const DATAGRAM_SIZE_BYTES_MAX: usize = 2048;
-/// Room for a timestamp and a drop counter.
+/// Room for a timestamp.
 const CONTROL_LEN: usize = 64;
 /// Enough for a second of one subscriber's stream; the kernel may grant less.
 const RECEIVE_BUFFER_BYTES: libc::c_int = 1 << 20;
+/// What `SO_MEMINFO` tells (linux/sock_diag.h), and where the drops stand in it.
+const MEMINFO_LEN: usize = 9;
+const MEMINFO_DROPS: usize = 8;
 /// Sockets reported by one poll.
 const EVENTS_LEN: usize = 256;
 
@@ -36,8 +39,25 @@ pub(crate) fn bind(ip: IpAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     set_option(&socket, libc::SO_RCVBUF, RECEIVE_BUFFER_BYTES)?;
     set_option(&socket, libc::SO_TIMESTAMPNS, 1)?;
-    set_option(&socket, libc::SO_RXQ_OVFL, 1)?;
     Ok(socket)
+}
+
+/// Datagrams that the socket has dropped so far for want of room.
+pub(crate) fn drops(socket: &UdpSocket) -> io::Result<u32> {
+    let mut figures = [0u32; MEMINFO_LEN];
+    let mut len = mem::size_of_val(&figures) as libc::socklen_t;
+    // SAFETY: the descriptor is open, and the kernel writes at most `len` bytes into `figures`, which lives over
+    // the call.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            figures.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if done == 0 { Ok(figures[MEMINFO_DROPS]) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_option(socket: &UdpSocket, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
@@ -93,25 +113,23 @@ impl Receiver {
         Self { buffers, controls, names, headers, _vectors: vectors }
     }
 
-    /// Hands every datagram that waits on the socket to `handle`; the drops of the socket so far, if told.
+    /// Hands every datagram that waits on the socket to `handle`.
     pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
         mut handle: impl FnMut(Datagram<'_>),
-    ) -> io::Result<Option<u32>> {
-        let mut drops = None;
+    ) -> io::Result<()> {
         loop {
             let count = self.fill(socket)?;
             for at in 0..count {
-                let (received_ns, dropped) = self.control_messages(at);
-                drops = dropped.or(drops);
+                let received_ns = self.received_ns(at);
                 let len = (self.headers[at].msg_len as usize).min(DATAGRAM_SIZE_BYTES_MAX);
                 if let Some(source) = address(&self.names[at]) {
                     handle(Datagram { source, received_ns, bytes: &self.buffers[at][..len] });
                 }
             }
             if count < BATCH_LEN {
-                return Ok(drops);
+                return Ok(());
             }
         }
     }
@@ -146,9 +164,8 @@ impl Receiver {
         }
     }
 
-    /// The receive time (the clock, if the kernel gave none) and the drop counter of datagram `at`.
-    fn control_messages(&self, at: usize) -> (u64, Option<u32>) {
-        let (mut received_ns, mut drops) = (None, None);
+    /// When the kernel received datagram `at`; the clock, if it does not say.
+    fn received_ns(&self, at: usize) -> u64 {
         let control = &self.controls[at].0[..(self.headers[at].msg_hdr.msg_controllen).min(CONTROL_LEN)];
         let header_len = mem::size_of::<libc::cmsghdr>();
         let mut rest = control;
@@ -158,16 +175,14 @@ impl Receiver {
             let header = unsafe { header.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
             let len = header.cmsg_len;
             let Some(data) = rest.get(header_len..len) else { break };
-            match (header.cmsg_level, header.cmsg_type) {
-                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => received_ns = timestamp(data),
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    drops = data.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
-                }
-                _ => {}
+            if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS)
+                && let Some(received_ns) = timestamp(data)
+            {
+                return received_ns;
             }
             rest = rest.get(len.next_multiple_of(mem::align_of::<libc::cmsghdr>())..).unwrap_or_default();
         }
-        (received_ns.unwrap_or_else(super::wall_ns), drops)
+        super::wall_ns()
     }
 }
 
@@ -277,12 +292,6 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// Makes sleeps of this thread exact: the kernel may otherwise add 50 us to each.
-pub(crate) fn make_sleeps_exact() {
-    // SAFETY: PR_SET_TIMERSLACK takes a number and touches no memory of ours.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -336,7 +345,7 @@ mod tests {
         let mut count = 0;
         buffers.receive(&receiver, |_| count += 1).unwrap();
         sender.send_to(&[0; 1000], to).unwrap();
-        let drops = buffers.receive(&receiver, |_| count += 1).unwrap();
-        assert_eq!(drops.map(u64::from), Some(201 - count));
+        buffers.receive(&receiver, |_| count += 1).unwrap();
+        assert_eq!(u64::from(drops(&receiver).unwrap()), 201 - count);
     }
 }

@@ -21,9 +21,8 @@ pub(crate) struct Viewer {
     pub(crate) client: Option<Box<Client>>,
     pub(crate) seat: Seat,
     pub(crate) watching: Watching,
-    /// Datagrams that its socket has dropped.
-    pub(crate) drops: u32,
     /// Of a viewer that has gone.
+    drops: u32,
     expected_and_received: (u64, u64),
 }
 
@@ -35,8 +34,13 @@ impl Viewer {
 
     /// Goes: its socket is closed, and what it has seen remains.
     pub(crate) fn go(&mut self) {
-        self.expected_and_received = self.expected_and_received();
+        (self.drops, self.expected_and_received) = (self.drops(), self.expected_and_received());
         self.client = None;
+    }
+
+    /// Datagrams that its socket has dropped.
+    pub(crate) fn drops(&self) -> u32 {
+        self.client.as_ref().map_or(self.drops, |client| client.drops())
     }
 
     /// Packets that the numbers of its streams promise, and packets that came.

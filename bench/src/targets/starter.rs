@@ -61,11 +61,17 @@ impl Starter {
         let mut server = match target {
             Target::Peer(Peer::Str0mTokio) => start_whip(self.binaries.rust("str0m-tokio"), Some(ip))?,
             Target::Peer(Peer::Pion) => start_whip(self.binaries.pion(), Some(ip))?,
-            Target::Sluice(_) | Target::Peer(Peer::Janus | Peer::Mediasoup) => self.start(target)?,
+            Target::Sluice(_) | Target::Peer(Peer::Mediasoup) => self.start(target)?,
+            Target::Peer(Peer::Janus) => {
+                return Err(Failure::new(
+                    "Janus gathers no candidates in a network without a card",
+                    "take another server behind a link, such as --target sluice or --target pion",
+                ));
+            }
             Target::Running(_) => {
                 return Err(Failure::new(
                     format!("{target} runs already, and links are laid in a network of their own"),
-                    "take a server that the bench starts, such as --target sluice or --target janus",
+                    "take a server that the bench starts, such as --target sluice or --target pion",
                 ));
             }
         };

@@ -20,7 +20,9 @@ use crate::load::{Stage, Ticket, wall_ns};
 /// Time between two looks at the sockets. The kernel stamps what comes, so a look late costs no precision; and
 /// a thread that sleeps on a timer need not be woken by the server's system calls, whose cost would be
 /// booked to the server.
-const LOOK_INTERVAL: Duration = Duration::from_millis(4);
+const LOOK_INTERVAL: Duration = Duration::from_millis(8);
+/// The same while somebody connects: a handshake is answered at once, as by a client that waits for it.
+const CONNECTING_LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What a thread of the audience is told.
 pub(super) enum Order {
@@ -45,6 +47,8 @@ pub(super) struct Attendant {
     receiver: Receiver,
     heard: Vec<Heard>,
     load: Load,
+    /// Members that are not connected yet.
+    connecting: usize,
 }
 
 struct Member {
@@ -71,6 +75,7 @@ impl Attendant {
             receiver: Receiver::new(),
             heard: vec![Heard::new()],
             load: Load::default(),
+            connecting: 0,
         })
     }
 
@@ -83,7 +88,7 @@ impl Attendant {
             self.receive(now)?;
             self.expire(now);
             self.load.note(self.stage.is_measured(wall_ns()), now, clock.read_ns().unwrap_or(0));
-            thread::sleep(LOOK_INTERVAL);
+            thread::sleep(if self.connecting > 0 { CONNECTING_LOOK_INTERVAL } else { LOOK_INTERVAL });
         }
         let viewers = self.members.drain(..).map(|member| member.viewer).collect();
         Ok(Report { viewers, heard: std::mem::take(&mut self.heard), load_max: self.load.cores })
@@ -97,15 +102,19 @@ impl Attendant {
                     self.seat(Viewer::new(client, seat, watching), group)?;
                 }
                 Ok(Order::Dismiss { ticket, door, clerk }) => {
-                    if let Some(viewer) = self.viewer(ticket) {
+                    if let Some(member) = self.member(ticket) {
+                        let was_connecting = !std::mem::replace(&mut member.is_connected, true);
+                        let viewer = &mut member.viewer;
                         viewer.go();
                         let seat = viewer.seat.clone();
                         clerk.spawn(async move { door.leave(&seat).await });
+                        self.connecting -= usize::from(was_connecting);
                     }
                 }
                 Ok(Order::Choose { ticket, encoding, door, clerk }) => {
-                    if let Some(viewer) = self.viewer(ticket) {
-                        let (seat, stage) = (viewer.seat.clone(), Arc::clone(&self.stage));
+                    let stage = Arc::clone(&self.stage);
+                    if let Some(member) = self.member(ticket) {
+                        let seat = member.viewer.seat.clone();
                         clerk.spawn(async move {
                             let chosen = door.choose(&seat, encoding).await;
                             chosen.unwrap_or_else(|failure| stage.note_failure(failure));
@@ -126,12 +135,12 @@ impl Attendant {
         self.poller.add(client.socket(), self.members.len()).or_fail("epoll", "")?;
         self.deadlines.push(client.deadline());
         self.members.push(Member { viewer, group, is_connected: false });
+        self.connecting += 1;
         Ok(())
     }
 
-    fn viewer(&mut self, ticket: Ticket) -> Option<&mut Viewer> {
-        let mut viewers = self.members.iter_mut().map(|member| &mut member.viewer);
-        viewers.find(|viewer| viewer.watching.ticket == ticket)
+    fn member(&mut self, ticket: Ticket) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.viewer.watching.ticket == ticket)
     }
 
     fn want_keyframe(&mut self, ticket: Ticket) {
@@ -149,24 +158,23 @@ impl Attendant {
     }
 
     fn receive(&mut self, now: Instant) -> Result<(), Failure> {
-        let Self { stage, members, deadlines, poller, receiver, heard, .. } = self;
+        let Self { stage, members, deadlines, poller, receiver, heard, connecting, .. } = self;
         for number in poller.ready().or_fail("epoll", "")? {
             let member = &mut members[number];
-            let Viewer { client: Some(client), watching, drops, .. } = &mut member.viewer else { continue };
+            let Viewer { client: Some(client), watching, .. } = &mut member.viewer else { continue };
             let heard = &mut heard[member.group];
-            let told = client.receive(receiver, now, &mut |told| watching.take(told, heard, stage))?;
-            *drops = told.unwrap_or(*drops);
+            client.receive(receiver, now, &mut |told| watching.take(told, heard, stage))?;
             for stream in watching.keyframes_wanted.drain(..) {
                 client.want_keyframe(stream, now);
             }
             deadlines[number] = client.deadline();
-            member.note_connection(stage);
+            *connecting -= usize::from(member.has_connected(stage));
         }
         Ok(())
     }
 
     fn expire(&mut self, now: Instant) {
-        let Self { stage, members, deadlines, heard, .. } = self;
+        let Self { stage, members, deadlines, heard, connecting, .. } = self;
         for (member, deadline) in members.iter_mut().zip(deadlines).filter(|(_, deadline)| **deadline <= now)
         {
             let Viewer { client: Some(client), watching, .. } = &mut member.viewer else { continue };
@@ -177,18 +185,21 @@ impl Attendant {
             if client.rtcp_sent > rtcp_sent_before && stage.is_measured(wall_ns()) {
                 heard.rtcp_sent += client.rtcp_sent - rtcp_sent_before;
             }
-            member.note_connection(stage);
+            *connecting -= usize::from(member.has_connected(stage));
         }
     }
 }
 
 impl Member {
-    fn note_connection(&mut self, stage: &Stage) {
-        let is_connected = self.viewer.client.as_ref().is_some_and(|client| client.is_connected());
-        if !self.is_connected && is_connected {
+    /// Whether it is connected since now.
+    fn has_connected(&mut self, stage: &Stage) -> bool {
+        let is_connected =
+            !self.is_connected && self.viewer.client.as_ref().is_some_and(|client| client.is_connected());
+        if is_connected {
             self.is_connected = true;
             stage.count_connected();
         }
+        is_connected
     }
 }
 
