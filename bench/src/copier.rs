@@ -104,6 +104,7 @@ impl Stage {
             cpu,
             seed: 1,
             io: contender.settings(),
+            mesh: None,
         };
         let engine_orders = Arc::clone(&orders);
         let shard =

@@ -10,6 +10,9 @@ pub const ROOM_NAME_LEN_MAX: usize = 128;
 pub const ROOMS_MAX: usize = 4096;
 /// Rooms that a list shows with the figures of their tracks; the others are shown without.
 pub const ROOMS_DESCRIBED_MAX: usize = 64;
+/// How many sessions more a shard that has a room may have than one that has it not, before the next viewer of the
+/// room goes there: a crossing costs about as much as one more viewer of each publisher.
+pub const ROOM_SHARD_ADVANCE: usize = 4;
 /// Shards of one process: one core each.
 pub const SHARDS_MAX: usize = 256;
 

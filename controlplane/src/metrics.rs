@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use dataplane::congestion::estimator::Cause;
 use dataplane::counters::{Counters, DropReason};
 use dataplane::limits::TRAIN_SEGMENTS_MAX;
 use dataplane::shard::ShardHandle;
@@ -140,7 +141,7 @@ struct State(Arc<Service>);
 pub type Row = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
 /// Every counter of a shard that has no further label.
-pub const COUNTERS: [Row; 20] = [
+pub const COUNTERS: [Row; 25] = [
     ("packets_received", "Datagrams received", |c| &c.packets_received_total),
     ("received_bytes", "Bytes of UDP payload received", |c| &c.bytes_received_total),
     ("packets_forwarded", "RTP packets forwarded to subscribers", |c| &c.packets_forwarded_total),
@@ -153,6 +154,10 @@ pub const COUNTERS: [Row; 20] = [
         &c.keyframe_requests_received_total
     }),
     ("keyframe_requests_sent", "Keyframe requests to publishers", |c| &c.keyframe_requests_sent_total),
+    ("feedback_received", "Transport-wide feedback of subscribers", |c| &c.feedback_received_total),
+    ("feedback_refused", "That of it which was too much, or about packets that nobody remembers", |c| {
+        &c.feedback_refused_total
+    }),
     ("packets_sent", "Datagrams handed to the kernel", |c| &c.packets_sent_total),
     ("trains_sent", "Sends that carried them", |c| &c.trains_sent_total),
     ("turns", "Turns of the loop", |c| &c.turns_total),
@@ -169,14 +174,21 @@ pub const COUNTERS: [Row; 20] = [
     ),
     ("zero_copy_sends", "Sends that asked the kernel to make no copy", |c| &c.zero_copy_sends_total),
     ("zero_copy_copied", "Those of them that it has copied all the same", |c| &c.zero_copy_copied_total),
+    ("hops_sent", "Packets, and a few words, handed to other shards: once for each", |c| &c.hops_sent_total),
+    ("hops_received", "The same, taken from other shards", |c| &c.hops_received_total),
+    ("hop_wakes", "Times that another shard slept and was woken for hops", |c| &c.hop_wakes_total),
 ];
 
-const GAUGES: [Row; 2] =
-    [("transports", "Transports now", |c| &c.transports), ("tracks", "Tracks now", |c| &c.tracks)];
+const GAUGES: [Row; 3] = [
+    ("transports", "Transports now", |c| &c.transports),
+    ("tracks", "Tracks now, those that are fed on another shard included", |c| &c.tracks),
+    ("hops_waiting", "Hops that waited for the shard when it last looked", |c| &c.hops_waiting),
+];
 
 impl Collector for State {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         self.encode_counters(&mut encoder)?;
+        self.encode_estimates(&mut encoder)?;
         self.encode_drops(&mut encoder)?;
         self.encode_latency(&mut encoder)?;
         self.encode_population(&mut encoder)
@@ -230,6 +242,27 @@ impl State {
         for (id, shard) in self.shards() {
             let seconds = shard.cpu_ns() as f64 / 1e9;
             encode_counter(&mut metric, &[("shard", id.as_str())], &seconds)?;
+        }
+        Ok(())
+    }
+
+    /// The mean is `estimated_bitrate` by the sum of `subscribers_by_cause`.
+    fn encode_estimates(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "What the links of all subscribers carry together";
+        let unit = Unit::Other("bits_per_second".to_owned());
+        let mut metric =
+            encoder.encode_descriptor("estimated_bitrate", help, Some(&unit), MetricType::Gauge)?;
+        for (id, shard) in self.shards() {
+            let value = shard.counters().estimates.bitrate_bps.load(Relaxed);
+            metric.encode_family(&[("shard", id.as_str())])?.encode_gauge(&value)?;
+        }
+        let help = "Subscribers by what the estimate of their link comes from";
+        let mut metric = encoder.encode_descriptor("subscribers_by_cause", help, None, MetricType::Gauge)?;
+        for (id, shard) in self.shards() {
+            for (cause, count) in Cause::ALL.iter().zip(&shard.counters().estimates.by_cause) {
+                let labels = [("shard", id.as_str()), ("cause", cause.name())];
+                metric.encode_family(&labels)?.encode_gauge(&count.load(Relaxed))?;
+            }
         }
         Ok(())
     }

@@ -14,8 +14,10 @@ use std::{fmt, io};
 
 use dataplane::command::{Command, Refusal, Reply};
 use dataplane::id::{ShardId, TransportId};
+use dataplane::limits::MESH_SHARDS_MAX;
 use dataplane::shard::backend::IoSettings;
-use dataplane::shard::{ShardConfig, ShardHandle, Wake};
+use dataplane::shard::{ShardConfig, ShardHandle, ShardMesh, Wake};
+use dataplane::udp::system::EventFd;
 
 use tokio::time::Instant;
 
@@ -77,6 +79,8 @@ pub struct Plan {
     pub cpus: Vec<usize>,
     /// What moves their datagrams.
     pub io: IoSettings,
+    /// Whether rooms may be spread over them, if they are neither too few nor too many for it.
+    pub is_spread: bool,
 }
 
 /// A shard could not be started.
@@ -98,6 +102,8 @@ pub struct Shards {
     handles: Vec<ShardHandle>,
     /// What is known of each, in the same order.
     watches: Vec<Watch>,
+    /// Whether they can hand tracks to each other.
+    are_meshed: bool,
     is_stopped: AtomicBool,
 }
 
@@ -117,6 +123,7 @@ impl Shards {
     ///
     /// If a socket cannot be bound. The shards that were started are stopped again.
     pub fn start(plan: &Plan, wake: &Wake, start: StartShard) -> Result<Self, ShardStartError> {
+        let mesh = mesh(plan)?;
         let mut handles: Vec<ShardHandle> = Vec::with_capacity(plan.count);
         for index in 0..plan.count {
             let port = port_of(plan, index).inspect_err(|_| handles.iter().for_each(ShardHandle::stop))?;
@@ -127,6 +134,7 @@ impl Shards {
                 cpu: plan.cpus.get(index).copied(),
                 seed: u64::from_ne_bytes(random::bytes()),
                 io: plan.io,
+                mesh: mesh.clone(),
             };
             match start(config, Arc::clone(wake)) {
                 Ok(handle) => handles.push(handle),
@@ -138,7 +146,7 @@ impl Shards {
             }
         }
         let watches = handles.iter().map(|_| Watch::default()).collect();
-        Ok(Self { handles, watches, is_stopped: AtomicBool::new(false) })
+        Ok(Self { handles, watches, are_meshed: mesh.is_some(), is_stopped: AtomicBool::new(false) })
     }
 
     /// Every shard.
@@ -163,6 +171,22 @@ impl Shards {
         let least = running
             .min_by_key(|shard| (stalled.contains(&shard.id()), shard.counters().transports.load(Relaxed)));
         least.map(ShardHandle::id).ok_or(CallError::Gone)
+    }
+
+    /// The shards that a viewer may go to, whatever shard its room is on: those that run and do not hang. None if
+    /// rooms are not spread.
+    pub fn for_viewers(&self) -> Vec<ShardId> {
+        if !self.are_meshed {
+            return Vec::new();
+        }
+        let stalled = self.stalled();
+        let running = self.handles.iter().filter(|shard| shard.is_running()).map(ShardHandle::id);
+        running.filter(|shard| !stalled.contains(shard)).collect()
+    }
+
+    /// Whether rooms are spread over the shards.
+    pub fn are_meshed(&self) -> bool {
+        self.are_meshed
     }
 
     /// The addresses that a shard has bound.
@@ -257,6 +281,21 @@ impl Shards {
     pub fn stop(&self) {
         if !self.is_stopped.swap(true, Relaxed) {
             self.handles.iter().for_each(ShardHandle::stop);
+        }
+    }
+}
+
+/// The ways between the shards, if rooms are to be spread over them.
+fn mesh(plan: &Plan) -> Result<Option<Arc<ShardMesh>>, ShardStartError> {
+    if !plan.is_spread || !(2..=MESH_SHARDS_MAX).contains(&plan.count) {
+        return Ok(None);
+    }
+    let wakes: io::Result<Vec<EventFd>> = (0..plan.count).map(|_| EventFd::new()).collect();
+    match wakes {
+        Ok(wakes) => Ok(Some(Arc::new(ShardMesh::new(wakes)))),
+        Err(source) => {
+            let remedy = remedy(&source, plan.port);
+            Err(ShardStartError { shard: 0, port: plan.port, remedy, source })
         }
     }
 }

@@ -232,6 +232,7 @@ fn plan(config: &Config, host: &Host) -> Plan {
         port: config.rtc_port,
         cpus: if is_one_per_cpu { host.cpus.clone() } else { Vec::new() },
         io: IoSettings { choice: config.io, has_zero_copy: config.io_zero_copy },
+        is_spread: config.room_spread,
     }
 }
 

@@ -36,6 +36,8 @@ export const REASONS = {
   redundant: { means: "Sound recovered from redundancy (RED), for a viewer that gets the redundancy itself.", isNormal: true },
   outbox_full: { means: "More packets for one viewer in one turn than there is place for." },
   too_much_rtcp: { means: "A client sends more feedback than is read." },
+  mesh_full: { means: "Another shard with viewers of this publisher does not keep up: it is overloaded, or hangs." },
+  no_subscriber: { means: "Handed to another shard whose last viewer had just left.", isNormal: true },
   send_buffer_full: { means: "The kernel had no room to send: raise net.core.wmem_max, or the network is too slow for the load." },
   send_refused: { means: "The kernel refused to send: no route, or a firewall on this machine." },
   foreign_srtcp: { means: "RTCP of the handshake library, which must not leave.", isNormal: true },

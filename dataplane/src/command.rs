@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use futures_channel::oneshot;
 
-use crate::id::{Mid, Rid, TrackId, TransportId};
+use crate::id::{Mid, Rid, ShardId, TrackId, TransportId};
 use crate::media::format::{Codec, MediaKind};
 use crate::media::wish::{Reason, Wish};
 use crate::transport::Transport;
@@ -28,6 +28,16 @@ pub enum Command {
         track: TrackId,
         /// Audio or video.
         kind: MediaKind,
+    },
+    /// Makes a track that transports of this shard may subscribe to, and that is fed on another one. Its
+    /// packets cross as soon as somebody here watches, and no longer.
+    MirrorTrack {
+        /// Its name.
+        track: TrackId,
+        /// Audio or video.
+        kind: MediaKind,
+        /// The shard that feeds it.
+        home: ShardId,
     },
     /// Ends a track and every subscription to it, and says goodbye to the transport that feeds it.
     RemoveTrack {
@@ -106,7 +116,7 @@ pub enum Refusal {
     /// The name is taken.
     #[error("the name is taken")]
     AlreadyExists,
-    /// The track is fed by another transport.
+    /// The track is fed by another transport, or on another shard.
     #[error("the track has a publisher already")]
     TrackIsPublished,
     /// A binding names a section that was not negotiated, or of the other kind.
@@ -143,6 +153,8 @@ pub struct TransportReport {
     pub packets_sent: u64,
     /// Fraction lost that the peer reported last, 0..=1.
     pub fraction_lost: f64,
+    /// What its link carries; `None` if nothing is sent to it.
+    pub estimate: Option<EstimateReport>,
     /// What it is shown, in the order of its media sections.
     pub subscriptions: Vec<SubscriptionReport>,
 }
@@ -175,6 +187,15 @@ pub struct LayerPlace {
     pub spatial: Option<u8>,
     /// The highest temporal layer; `None` as above.
     pub temporal: Option<u8>,
+}
+
+/// What the link towards a peer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EstimateReport {
+    /// Bits per second, everything from the IP header on.
+    pub bitrate_bps: u64,
+    /// What it comes from: the name of a `congestion::estimator::Cause`.
+    pub cause: &'static str,
 }
 
 /// The state of a track, for the API.

@@ -88,6 +88,10 @@ drop_reasons! {
     OutboxFull => "outbox_full",
     /// More RTCP than `RTCP_PER_SECOND_MAX`.
     TooMuchRtcp => "too_much_rtcp",
+    /// The ring to a shard with subscribers had no room left for a packet of this layer.
+    MeshFull => "mesh_full",
+    /// Crossed to a shard whose last subscriber of the track had left meanwhile.
+    NoSubscriber => "no_subscriber",
     /// The kernel had no room for the datagram (EAGAIN, ENOBUFS).
     SendBufferFull => "send_buffer_full",
     /// The kernel refused the datagram for another reason.
@@ -142,11 +146,37 @@ pub struct Counters {
     pub zero_copy_sends_total: AtomicU64,
     /// Those of them that it has copied all the same.
     pub zero_copy_copied_total: AtomicU64,
+    /// Hops handed to other shards: packets, once for each shard, and the few words between shards.
+    pub hops_sent_total: AtomicU64,
+    /// Hops taken from other shards.
+    pub hops_received_total: AtomicU64,
+    /// Times that another shard slept and was woken for hops.
+    pub hop_wakes_total: AtomicU64,
+    /// Hops that waited for this shard when it last looked.
+    pub hops_waiting: AtomicU64,
     /// Transports on this shard now.
     pub transports: AtomicU64,
     /// Tracks on this shard now.
     pub tracks: AtomicU64,
+    /// Transport-wide feedback of subscribers.
+    pub feedback_received_total: AtomicU64,
+    /// That of it which was not used: too much, or about packets that nobody remembers.
+    pub feedback_refused_total: AtomicU64,
+    /// What the links of subscribers carry now.
+    pub estimates: EstimateGauges,
     drops: Box<[AtomicU64]>,
+}
+
+/// How many things an estimate can come from (`congestion::estimator::Cause`).
+pub const ESTIMATE_CAUSES: usize = 6;
+
+/// What the links of subscribers carry now, brought up to date once a second.
+#[derive(Debug, Default)]
+pub struct EstimateGauges {
+    /// All estimates together, bits per second.
+    pub bitrate_bps: AtomicU64,
+    /// How many estimates come from each cause, in the order of its declaration.
+    pub by_cause: [AtomicU64; ESTIMATE_CAUSES],
 }
 
 impl Default for Counters {
@@ -172,8 +202,15 @@ impl Default for Counters {
             receive_buffers_exhausted_total: AtomicU64::new(0),
             zero_copy_sends_total: AtomicU64::new(0),
             zero_copy_copied_total: AtomicU64::new(0),
+            hops_sent_total: AtomicU64::new(0),
+            hops_received_total: AtomicU64::new(0),
+            hop_wakes_total: AtomicU64::new(0),
+            hops_waiting: AtomicU64::new(0),
             transports: AtomicU64::new(0),
             tracks: AtomicU64::new(0),
+            feedback_received_total: AtomicU64::new(0),
+            feedback_refused_total: AtomicU64::new(0),
+            estimates: EstimateGauges::default(),
             drops: DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         }
     }

@@ -14,6 +14,22 @@ pub const EGRESS_SLOT_BYTES: usize = DATAGRAM_SIZE_BYTES_MAX + EGRESS_GROWTH_BYT
 pub const PACKETS_PER_TURN: usize = 256;
 /// Commands applied in one turn of a shard.
 pub const COMMANDS_PER_TURN: usize = 64;
+/// Hops of other shards taken in one turn of a shard, over all of them.
+pub const HOPS_PER_TURN: usize = 256;
+/// Shards that can be meshed: each has a ring to each other.
+pub const MESH_SHARDS_MAX: usize = 32;
+/// Hops that may wait for one shard, over all rings to it: a hop is about 2 KiB.
+pub const MESH_HOPS_PER_SHARD: usize = 4096;
+/// Hops that one ring holds at least; that is less than the share of [`MESH_HOPS_PER_SHARD`] in a large mesh.
+pub const MESH_RING_LEN_MIN: usize = 128;
+/// Hops that one ring holds at most: four turns of a publisher's shard.
+pub const MESH_RING_LEN_MAX: usize = 1024;
+/// Packets that leave for other shards in one turn: what came, and what was recovered from redundancy.
+pub const CROSSINGS_PER_TURN_MAX: usize = 1024;
+/// Subscriptions of other shards to tracks that are not here yet: their command and ours come in any order.
+pub const EARLY_MIRRORS_MAX: usize = 1024;
+/// Mirrors that have gone and whose home is still to be told. A home that is not told hears it with its next packet.
+pub const LEFT_MIRRORS_MAX: usize = 256;
 /// Commands waiting for one shard. A full mailbox is answered with 503 at once.
 pub const MAILBOX_LEN_MAX: usize = 1024;
 /// Events waiting for the control plane. A full queue drops the event and counts it.
@@ -154,6 +170,32 @@ pub const PUBLISHER_BITRATE_BPS_MAX: u64 = 12_000_000;
 /// Packet statuses that one transport-wide feedback packet may claim to be read: as many as any history
 /// of sent packets keeps. A few bytes can claim 65,535 losses.
 pub const TWCC_STATUSES_READ_MAX: usize = 16_384;
+/// Transport-wide feedback that is read from one subscriber in a second. Browsers send 20; some clients send one
+/// per frame.
+pub const TWCC_FEEDBACK_PER_SECOND_MAX: u32 = 100;
+/// Sent packets that are remembered for transport-wide feedback: at first, and at most. 512 are 2 s of a camera
+/// in its best layer, 8192 of 40 Mbit/s.
+pub const SENT_HISTORY_LEN_MIN: usize = 512;
+/// See [`SENT_HISTORY_LEN_MIN`].
+pub const SENT_HISTORY_LEN_MAX: usize = 8192;
+/// The history of sent packets grows until it reaches back this far.
+pub const SENT_HISTORY_AGE: Duration = Duration::from_secs(2);
+/// The estimate of a link of which nothing is known, bits per second.
+pub const ESTIMATE_BPS_START: u64 = 300_000;
+/// No estimate is below this, bits per second.
+pub const ESTIMATE_BPS_MIN: u64 = 5_000;
+/// No estimate is above this, bits per second.
+pub const ESTIMATE_BPS_MAX: u64 = 30_000_000;
+/// How long a probe lasts.
+pub const PROBE_LEN: Duration = Duration::from_millis(100);
+/// Time between two probes of one subscriber, while they fail: at first, and at most.
+pub const PROBE_INTERVAL_MIN: Duration = Duration::from_secs(3);
+/// See [`PROBE_INTERVAL_MIN`]. A link that has become wide again is found within this.
+pub const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(6);
+/// Tracks that one subscriber's bandwidth is shared out to.
+pub const ALLOCATED_TRACKS_MAX: usize = 64;
+/// Layers of one track that the allocator chooses from: encodings or spatial layers, with their temporal layers.
+pub const ALLOCATED_LAYERS_MAX: usize = 16;
 /// Time between sender reports of one egress stream, and between receiver reports to a publisher.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -195,6 +237,9 @@ const _: () = assert!(NACK_LIST_LEN_MAX <= VIDEO_CACHE_LEN);
 const _: () = assert!(KEYFRAME_REQUESTS_PER_WINDOW_MAX <= KEYFRAME_REQUESTS_ON_LOSS_MAX);
 const _: () = assert!(OUTBOX_LEN_MAX >= PACKETS_PER_TURN);
 const _: () = assert!(TWCC_STATUSES_PER_PACKET_MAX <= TWCC_STATUSES_READ_MAX);
+const _: () = assert!(SENT_HISTORY_LEN_MIN.is_power_of_two() && SENT_HISTORY_LEN_MAX.is_power_of_two());
+const _: () = assert!(SENT_HISTORY_LEN_MAX <= TWCC_STATUSES_READ_MAX && SENT_HISTORY_LEN_MAX < 1 << 15);
+const _: () = assert!(ALLOCATED_TRACKS_MAX >= SECTIONS_PER_OFFER_MAX);
 const _: () = assert!(RECEIVE_BUFFER_BYTES > DATAGRAM_SIZE_BYTES_MAX);
 const _: () = assert!(RING_BUFFERS_LEN.is_power_of_two() && RING_BUFFERS_LEN as usize >= PACKETS_PER_TURN);
 const _: () = assert!(RING_SUBMISSIONS_LEN as usize >= 2 * TRAINS_PER_SEND_MAX);
@@ -206,3 +251,6 @@ const _: () = assert!(
 const _: () = assert!(SEND_SLAB_BYTES >= 2 * EGRESS_SLOT_BYTES);
 const _: () = assert!(TRAIN_BYTES_MAX >= EGRESS_SLOT_BYTES && TRAIN_BYTES_MAX < 1 << 16);
 const _: () = assert!(RECEIVE_BATCH_LEN <= PACKETS_PER_TURN);
+const _: () = assert!(HOPS_PER_TURN >= MESH_SHARDS_MAX, "each ring has its share of a turn");
+const _: () = assert!(MESH_RING_LEN_MIN * (MESH_SHARDS_MAX - 1) <= MESH_HOPS_PER_SHARD);
+const _: () = assert!(MESH_RING_LEN_MAX >= PACKETS_PER_TURN && CROSSINGS_PER_TURN_MAX >= PACKETS_PER_TURN);

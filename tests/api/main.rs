@@ -11,6 +11,7 @@ mod offer;
 mod server;
 mod sessions;
 mod shards;
+mod spread;
 mod state;
 mod status;
 mod whep;

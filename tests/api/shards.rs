@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use controlplane::limits::STALL_REPORTED_WITHIN;
 use dataplane::command::{Command, Envelope, Event};
-use dataplane::engine::Engine;
-use dataplane::id::TransportId;
+use dataplane::engine::{Engine, Hop, Outlets};
+use dataplane::id::{ShardId, TransportId};
 use dataplane::limits::MAILBOX_LEN_MAX;
 use dataplane::shard::turn::Turn;
 use dataplane::shard::{ShardConfig, ShardHandle, Wake};
@@ -46,6 +46,14 @@ impl Turn for Hanging {
 
     fn receive(&mut self, datagram: Datagram<'_>, now: Instant) {
         self.0.receive(datagram, now);
+    }
+
+    fn receive_hop(&mut self, from: ShardId, hop: &Hop, now: Instant) {
+        self.0.receive_hop(from, hop, now);
+    }
+
+    fn poll_hops(&mut self, outlets: &mut impl Outlets, now: Instant) {
+        self.0.poll_hops(outlets, now);
     }
 
     fn expire(&mut self, now: Instant) {

@@ -43,6 +43,12 @@ async fn a_session_is_shown_to_whoever_knows_its_id() {
     assert_eq!((&session["role"], &session["state"]), (&"subscriber".into(), &"connecting".into()));
     assert_eq!(session["room"], "a");
     assert!(session.get("problem").is_none());
+    assert_eq!(session["estimate"]["cause"], "start");
+    assert!(session["estimate"]["bitrate_bps"].as_u64().is_some_and(|bps| bps > 0));
+    let publisher = server.publish("b").await;
+    let id = publisher.rsplit('/').next().unwrap();
+    let session = json(&server, &format!("/api/sessions/{id}")).await;
+    assert!(session.get("estimate").is_none(), "nothing is sent to a publisher");
     let unknown = format!("/api/sessions/{}", "0".repeat(32));
     problem(server.send("GET", &unknown).await, 404, "session_not_found").await;
     server.stop().await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod counting;
+mod mesh;
 mod sockets;
 
 #[global_allocator]

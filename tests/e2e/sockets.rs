@@ -26,12 +26,13 @@ macro_rules! on_both_backends {
             $(#[test] fn $promise() {
                 match dataplane::shard::backend::probe_uring() {
                     Ok(()) => super::$promise(dataplane::shard::backend::IoChoice::Uring),
-                    Err(refusal) => super::skip(&refusal.to_string()),
+                    Err(refusal) => $crate::sockets::skip(&refusal.to_string()),
                 }
             })*
         }
     };
 }
+pub(crate) use on_both_backends;
 
 on_both_backends! {
     media_with_loss_nacks_and_rtcp_adds_no_allocation,
@@ -41,7 +42,7 @@ on_both_backends! {
 }
 
 /// Not captured, so that it is seen in a run that passes.
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED, and not tested here: {why}");
 }
 

@@ -312,6 +312,7 @@ impl Checker {
         let bounds = [
             ("packets in an outbox after a turn", seen.outbox_max, 0),
             ("peers that were not flushed", seen.dirty, 0),
+            ("packets that wait to cross after a turn", seen.leaving, 0),
             ("events", seen.events, EVENTS_LEN_MAX),
             ("paths of a transport", seen.paths_max, PATHS_PER_TRANSPORT_MAX),
             ("paths of all transports", seen.paths, PATHS_PER_TRANSPORT_MAX * seen.peers),

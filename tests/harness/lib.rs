@@ -8,8 +8,10 @@
 // A harness states its own mistakes by panicking.
 #![allow(clippy::unwrap_used)]
 
+pub mod bottleneck;
 pub mod capture;
 pub mod checker;
+mod cluster;
 pub mod decoder;
 pub mod frames;
 mod lines;
@@ -23,5 +25,6 @@ pub mod sealed;
 pub mod seeds;
 pub mod sockets;
 pub mod stories;
+pub mod subscriber;
 pub mod trace;
 pub mod world;

@@ -139,7 +139,12 @@ pub struct PlainStage {
 impl PlainStage {
     /// A shard with one track. The first to join is its publisher.
     pub fn new(kind: MediaKind, publisher: &Terms) -> Self {
-        let mut world = World::new(1);
+        Self::with_shards(kind, publisher, 1)
+    }
+
+    /// The same over several shards: with two, the first viewer is not on the shard of the publisher.
+    pub fn with_shards(kind: MediaKind, publisher: &Terms, shards: u16) -> Self {
+        let mut world = World::with_shards(1, shards);
         let track = world.add_track(1, kind);
         let mut stage = Self { world, kind, track };
         let ssrcs = (1..=4).map(|ssrc| (Ssrc(ssrc), None)).collect();

@@ -85,7 +85,7 @@ impl Client for PlaybackClient {
 }
 
 /// A packet by its parts, padding taken off.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// The header.
     pub header: RtpHeader,
@@ -124,7 +124,17 @@ pub fn play_to(capture: &Capture, viewer: &Capture) -> Vec<Parts> {
 /// As [`play_to`]; the viewer asks for other layers so long after the beginning. Gives how often a keyframe was asked
 /// for, too.
 pub fn play_wishing(capture: &Capture, viewer: &Capture, wishes: &[(Duration, Wish)]) -> (Vec<Parts>, usize) {
-    let mut world = World::new(7);
+    play_over(1, capture, viewer, wishes)
+}
+
+/// As [`play_wishing`] with so many shards: if there is more than one, the viewer is on another than the publisher.
+pub fn play_over(
+    shards: u16,
+    capture: &Capture,
+    viewer: &Capture,
+    wishes: &[(Duration, Wish)],
+) -> (Vec<Parts>, usize) {
+    let mut world = World::with_shards(7, shards);
     let kind = capture.describe(PeerRole::Publisher).unwrap().sections[0].kind;
     let track = world.add_track(1, kind);
     let start = world.now + 2 * STUN_INTERVAL;

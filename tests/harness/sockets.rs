@@ -9,8 +9,9 @@ use dataplane::command::{Binding, Command, Event, Reply};
 use dataplane::id::{ShardId, TrackId, TransportId};
 use dataplane::media::format::MediaKind;
 use dataplane::shard::backend::IoSettings;
-use dataplane::shard::{ShardConfig, ShardHandle};
+use dataplane::shard::{ShardConfig, ShardHandle, ShardMesh};
 use dataplane::transport::negotiate::{Negotiator, PeerRole};
+use dataplane::udp::system::EventFd;
 
 use crate::random::Random;
 use crate::sealed::SealedClient;
@@ -30,10 +31,12 @@ pub struct SocketClient {
     random: Random,
 }
 
-/// One shard and its clients.
+/// A shard and its clients, and perhaps shards that mirror its track.
 pub struct Stage {
-    /// The shard.
+    /// The shard that feeds the track.
     pub shard: ShardHandle,
+    /// The others.
+    pub mirrors: Vec<ShardHandle>,
     /// Its clients, in the order in which they joined.
     pub clients: Vec<SocketClient>,
     /// What the shard told.
@@ -53,12 +56,44 @@ impl Stage {
             cpu: None,
             seed: 42,
             io: IoSettings::default(),
+            mesh: None,
         };
         let shard = start(config).expect("a loopback port is free");
+        Self::with_shards(ip, shard, Vec::new())
+    }
+
+    /// A shard and as many that mirror its track, on free ports of `ip`. `start` may make their engines itself.
+    pub fn meshed(
+        ip: IpAddr,
+        mirrors: u16,
+        start: impl Fn(ShardConfig) -> std::io::Result<ShardHandle>,
+    ) -> Self {
+        let wakes = (0..=mirrors).map(|_| EventFd::new().unwrap()).collect();
+        let mesh = Arc::new(ShardMesh::new(wakes));
+        let start = |id| {
+            start(ShardConfig {
+                id: ShardId(id),
+                listen: vec![ip],
+                port: 0,
+                cpu: None,
+                seed: 42,
+                io: IoSettings::default(),
+                mesh: Some(Arc::clone(&mesh)),
+            })
+            .expect("a loopback port is free")
+        };
+        Self::with_shards(ip, start(0), (1..=mirrors).map(start).collect())
+    }
+
+    fn with_shards(ip: IpAddr, shard: ShardHandle, mirrors: Vec<ShardHandle>) -> Self {
         let negotiator = Negotiator::new(Instant::now()).unwrap();
-        let video = TrackId(1);
-        let mut stage = Self { shard, clients: Vec::new(), events: Vec::new(), negotiator, ip, video };
-        stage.command(Command::AddTrack { track: video, kind: MediaKind::Video });
+        let (video, kind) = (TrackId(1), MediaKind::Video);
+        let (clients, events) = (Vec::new(), Vec::new());
+        let mut stage = Self { shard, mirrors, clients, events, negotiator, ip, video };
+        stage.command(Command::AddTrack { track: video, kind });
+        for mirror in &stage.mirrors {
+            call(mirror, Command::MirrorTrack { track: video, kind, home: stage.shard.id() });
+        }
         stage
     }
 
@@ -69,23 +104,21 @@ impl Stage {
 
     /// Tells the shard something, and waits for the answer.
     pub fn command(&mut self, command: Command) -> Reply {
-        let mut answer = self.shard.try_call(command).unwrap();
-        let end = Instant::now() + ANSWER_LIMIT;
-        loop {
-            if let Some(reply) = answer.try_recv().unwrap() {
-                return reply;
-            }
-            assert!(Instant::now() < end, "the shard does not answer");
-            thread::sleep(PAUSE);
-        }
+        call(&self.shard, command)
     }
 
     /// Brings in a client and waits until it is connected.
     pub fn join(&mut self, role: PeerRole) -> usize {
+        let shard = self.shard.clone();
+        self.join_on(&shard, role)
+    }
+
+    /// The same on this shard.
+    pub fn join_on(&mut self, shard: &ShardHandle, role: PeerRole) -> usize {
         let index = self.clients.len();
         let socket = UdpSocket::bind((self.ip, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let server = self.shard.local_addresses()[0];
+        let server = shard.local_addresses()[0];
         let address = socket.local_addr().unwrap();
         let now = Instant::now();
         let (client, transport) =
@@ -93,7 +126,7 @@ impl Stage {
         let mid = transport.description().sections[0].mid;
         let bindings = vec![Binding { mid, track: self.video }];
         let id = TransportId(index as u64);
-        let reply = self.command(Command::AddTransport { id, transport, bindings });
+        let reply = call(shard, Command::AddTransport { id, transport, bindings });
         assert!(matches!(reply, Reply::Done), "{reply:?}");
         self.clients.push(SocketClient::new(client, socket, server, index as u64));
         let is_connected =
@@ -136,7 +169,21 @@ impl Stage {
         for client in &mut self.clients {
             client.work();
         }
-        self.events.extend(std::iter::from_fn(|| self.shard.poll_event()));
+        for shard in [&self.shard].into_iter().chain(&self.mirrors) {
+            self.events.extend(std::iter::from_fn(|| shard.poll_event()));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn call(shard: &ShardHandle, command: Command) -> Reply {
+    let mut answer = shard.try_call(command).unwrap();
+    let end = Instant::now() + ANSWER_LIMIT;
+    loop {
+        if let Some(reply) = answer.try_recv().unwrap() {
+            return reply;
+        }
+        assert!(Instant::now() < end, "the shard does not answer");
         thread::sleep(PAUSE);
     }
 }

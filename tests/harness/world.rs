@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use dataplane::command::{Binding, Command, Envelope, Event, Refusal, Reply};
 use dataplane::counters::{Counters, DropReason};
-use dataplane::engine::{Engine, EngineConfig, Occupancy};
-use dataplane::id::{ShardId, TrackId, TransportId};
+use dataplane::engine::Occupancy;
+use dataplane::id::{TrackId, TransportId};
 use dataplane::limits::EGRESS_SLOT_BYTES;
 use dataplane::media::format::MediaKind;
 use dataplane::time::WallClock;
@@ -18,6 +18,7 @@ use dataplane::transport::path::{Datagram, Egress, Path};
 use futures_channel::oneshot;
 
 use crate::checker::{Checker, Rule, Violation, Watching};
+use crate::cluster::{Cluster, shard_address};
 use crate::meddling::Meddler;
 use crate::network::{Flight, Lane, Link, Network};
 use crate::random::Random;
@@ -92,7 +93,7 @@ pub struct World<C> {
     /// Spoils what the shard sends, so that a test can see the oracle notice.
     pub meddler: Option<Meddler>,
     started_at: Instant,
-    engine: Engine,
+    engine: Cluster,
     network: Network,
     /// Each client's address as the shard sees it.
     publics: Vec<SocketAddr>,
@@ -106,7 +107,7 @@ pub struct World<C> {
 
 /// The shard's address.
 pub fn server_address() -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], 7000))
+    shard_address(0)
 }
 
 /// The address of the client `index`.
@@ -117,13 +118,17 @@ pub fn client_address(index: usize) -> SocketAddr {
 impl<C: Client> World<C> {
     /// A shard without clients.
     pub fn new(seed: u64) -> Self {
+        Self::with_shards(seed, 1)
+    }
+
+    /// Several shards that share all tracks, without clients.
+    pub fn with_shards(seed: u64, count: u16) -> Self {
         let now = Instant::now();
         let counters = Arc::new(Counters::default());
         let wall_clock = WallClock::new(now, Duration::from_secs(1_790_000_000));
-        let config = EngineConfig { shard: ShardId(0), seed, wall_clock };
         Self {
             now,
-            counters: counters.clone(),
+            counters: Arc::clone(&counters),
             clients: Vec::new(),
             links: Vec::new(),
             events: Vec::new(),
@@ -135,7 +140,7 @@ impl<C: Client> World<C> {
             forger: Random(seed ^ 0xf0e6),
             drops: vec![0; DropReason::ALL.len()],
             started_at: now,
-            engine: Engine::new(config, counters),
+            engine: Cluster::new(seed, count, wall_clock, &counters),
             network: Network::new(seed ^ 0x5eed),
             publics: Vec::new(),
             bound: Vec::new(),
@@ -182,7 +187,7 @@ impl<C: Client> World<C> {
             self.engine.apply(Envelope { command, reply }, self.now);
         }
         for bytes in packets {
-            let (source, destination) = (self.publics[client], server_address());
+            let (source, destination) = (self.publics[client], self.engine.address_of(transport_id(client)));
             self.deliver(&Flight { source, destination, bytes: bytes.clone() }, self.now);
         }
         self.turn();
@@ -264,6 +269,11 @@ impl<C: Client> World<C> {
         self.now += duration;
     }
 
+    /// The other shards stop to take what the first hands them, in rings of this length, or go on.
+    pub fn hold_hops(&mut self, ring_len: Option<usize>) {
+        self.engine.hold_hops(ring_len, self.now);
+    }
+
     /// From now on, whatever the shard sends to a client panics in the middle of that client's turn.
     pub fn break_egress_to(&mut self, client: usize) {
         self.egress.broken = Some(self.publics[client]);
@@ -322,7 +332,8 @@ impl<C: Client> World<C> {
         for at in 0..self.clients.len() {
             self.ask_client(at);
             while let Some(bytes) = self.clients[at].poll_transmit() {
-                let flight = Flight { source: self.publics[at], destination: server_address(), bytes };
+                let destination = self.engine.address_of(transport_id(at));
+                let flight = Flight { source: self.publics[at], destination, bytes };
                 self.network.send(Lane::Up(at), &self.links[at], flight, self.now);
             }
         }
@@ -343,13 +354,13 @@ impl<C: Client> World<C> {
     }
 
     fn deliver(&mut self, flight: &Flight, received_at: Instant) {
-        if flight.destination == server_address() {
+        if flight.destination.ip() == server_address().ip() {
             self.forge(flight, received_at);
             self.trace.note_datagram(self.elapsed(), What::Received, flight.source, &flight.bytes);
             if let Some(checker) = &mut self.checker {
                 checker.note_received(flight.source, &flight.bytes, self.now);
             }
-            let path = Path { local: server_address(), remote: flight.source };
+            let path = Path { local: flight.destination, remote: flight.source };
             let datagram = Datagram { path, received_at, bytes: &flight.bytes };
             self.engine.receive(datagram, self.now);
             self.note_drops();
@@ -379,7 +390,7 @@ impl<C: Client> World<C> {
         let mut bytes = flight.bytes.clone();
         let at = self.forger.below(bytes.len() as u64) as usize;
         bytes[at] ^= 1 << self.forger.below(8);
-        let path = Path { local: server_address(), remote: flight.source };
+        let path = Path { local: flight.destination, remote: flight.source };
         self.engine.receive(Datagram { path, received_at, bytes: &bytes }, self.now);
         self.note_drops();
     }

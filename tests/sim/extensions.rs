@@ -74,9 +74,14 @@ fn packet(at: u16, elements: Vec<(u8, Vec<u8>)>) -> Plain {
 
 #[test]
 fn every_kind_is_forwarded_where_it_was_negotiated_and_stripped_where_not() {
+    [1, 2].into_iter().for_each(check_every_kind);
+}
+
+fn check_every_kind(shards: u16) {
     let table = table();
     assert_eq!(table.iter().map(|row| row.0).collect::<Vec<_>>(), ExtensionKind::ALL);
-    let mut stage = PlainStage::new(MediaKind::Video, &Terms::with(&[h264()], &ids(ingress_id)));
+    let terms = Terms::with(&[h264()], &ids(ingress_id));
+    let mut stage = PlainStage::with_shards(MediaKind::Video, &terms, shards);
     let all = stage.watch(&Terms::with(&[h264()], &ids(egress_id)));
     let each: Vec<usize> = ExtensionKind::ALL
         .into_iter()
@@ -119,10 +124,14 @@ fn what_an_unwilling_receiver_cannot_read_is_left_out_and_the_rest_comes() {
 
 #[test]
 fn who_joins_later_learns_what_was_said_before() {
+    [1, 2].into_iter().for_each(check_who_joins_later);
+}
+
+fn check_who_joins_later(shards: u16) {
     let kinds = [ExtensionKind::VideoOrientation, ExtensionKind::PlayoutDelay, ExtensionKind::AbsCaptureTime];
     let negotiated = kinds.map(|kind| (kind, ingress_id(kind)));
     let terms = Terms::with(&[h264()], &negotiated);
-    let mut stage = PlainStage::new(MediaKind::Video, &terms);
+    let mut stage = PlainStage::with_shards(MediaKind::Video, &terms, shards);
     let [orientation, delay, captured] = kinds.map(ingress_id);
     let ntp = NtpTime(0xe500_0000_0000_0000);
     let first =

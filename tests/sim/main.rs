@@ -5,9 +5,11 @@
 mod audio;
 mod captures;
 mod codecs;
+mod congestion;
 mod dependency;
 mod extensions;
 mod layers;
+mod mesh;
 mod replay;
 mod sealed;
 mod strangers;

@@ -210,6 +210,38 @@ fn a_peer_that_vanishes_is_freed_after_its_consent_expires() {
 }
 
 #[test]
+fn what_a_subscriber_reports_becomes_its_estimate() {
+    let mut room = Room::new(10);
+    let publisher = room.join(PeerRole::Publisher);
+    let subscriber = room.join(PeerRole::Subscriber);
+    let estimate =
+        |room: &mut Room, of| match room.world.command(Command::DescribeTransport { id: transport_id(of) }) {
+            Reply::Transport(report) => report.estimate,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(estimate(&mut room, publisher), None, "nothing is sent to a publisher");
+    assert_eq!(estimate(&mut room, subscriber).map(|estimate| estimate.cause), Some("start"));
+    room.publish(publisher, Duration::from_secs(3));
+    let known = estimate(&mut room, subscriber).unwrap();
+    assert!(["delay", "application_limited"].contains(&known.cause), "{known:?}");
+    let of = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    let counters = &room.world.counters;
+    assert!(of(&counters.feedback_received_total) > 20);
+    assert_eq!(of(&counters.feedback_refused_total), 0);
+    let shown = || -> u64 { counters.estimates.by_cause.iter().map(of).sum() };
+    assert_eq!(shown(), 1);
+
+    room.world.links[subscriber].is_cut = true;
+    room.publish(publisher, Duration::from_secs(10));
+    let silent = estimate(&mut room, subscriber).unwrap();
+    assert_eq!(silent.cause, "silence");
+    assert!(silent.bitrate_bps < known.bitrate_bps / 2, "{silent:?}");
+    room.publish(publisher, Duration::from_secs(30));
+    assert_eq!(room.world.counters.estimates.by_cause.iter().map(of).sum::<u64>(), 0);
+    assert_eq!(of(&room.world.counters.estimates.bitrate_bps), 0);
+}
+
+#[test]
 fn a_wrong_fingerprint_gets_nothing() {
     let mut room = Room::new(9);
     let publisher = room.join(PeerRole::Publisher);

@@ -1,12 +1,14 @@
 //! The scenarios: each file answers one question.
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod audio;
 mod backends;
 mod cache;
 mod churn;
 mod classify;
 mod command_latency;
+mod estimate;
 mod fanout;
 mod join_storm;
 mod keyframe_storm;
@@ -17,6 +19,7 @@ mod loss;
 mod mailbox;
 mod meeting;
 mod memory;
+mod mesh_ring;
 mod rewrite;
 mod rooms;
 mod shards;
@@ -52,5 +55,8 @@ pub(crate) const ALL: &[&Scenario] = &[
     &rewrite::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
+    &mesh_ring::SCENARIO,
+    &estimate::SCENARIO,
+    &allocator::SCENARIO,
     &traffic::SCENARIO,
 ];

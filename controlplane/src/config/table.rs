@@ -87,6 +87,8 @@ settings! {
     rtc_announced: Vec<IpAddr> = "", parse::announced_addresses, "IP addresses, separated by commas";
     /// How many shards (threads that forward media) run.
     shards: Option<usize> = "auto", parse::shards, "auto (one per core that this process may use), or 1 to 256";
+    /// Whether the viewers of a room are spread over the shards, so that one room can use all cores.
+    room_spread: bool = "on", parse::switch, "on or off; with one shard, or more than 32, it is off";
     /// How datagrams are moved: io_uring, or epoll with recvmmsg and sendmmsg. They cost about the same.
     io: IoChoice = "auto", parse::io, "auto (io_uring where the kernel allows it, else mmsg), uring or mmsg; a named backend that cannot run is an error";
     /// Whether io_uring sends trains of 32 packets or more without a copy. Switched off by itself on a socket where the kernel copies all the same.

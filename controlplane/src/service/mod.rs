@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dataplane::command::{Command, Event, Reply};
-use dataplane::id::{Rid, ShardId, Token};
+use dataplane::id::{Rid, ShardId, Token, TrackId};
 use dataplane::transport::negotiate::{NegotiateError, Negotiator};
 
 use crate::metrics::Metrics;
@@ -124,15 +124,20 @@ impl Service {
     /// so that whoever comes back finds the room on another shard. docs/SECURITY.md P3.
     pub fn look_at_shards(&self) {
         for shard in self.shards.look() {
-            let lost = self.rooms().forget_shard(shard);
-            if !lost.is_empty() {
-                tracing::error!(
-                    shard = shard.0,
-                    sessions = lost.len(),
-                    "sessions were lost with their shard"
-                );
+            let lost = self.rooms().forget_shard(shard, Instant::now());
+            // Whoever watched elsewhere what this shard fed would wait for ever.
+            for (mirror, track) in lost.mirrors {
+                let _ = self.shards.send(mirror, Command::RemoveTrack { track });
             }
-            for (id, session) in lost {
+            for (_, session) in lost.sessions.iter().filter(|(_, session)| session.shard != shard) {
+                let _ = self.shards.send(session.shard, Command::RemoveTransport { id: session.transport });
+            }
+            let sessions = lost.sessions;
+            if !sessions.is_empty() {
+                let count = sessions.len();
+                tracing::error!(shard = shard.0, sessions = count, "sessions were lost with their shard");
+            }
+            for (id, session) in sessions {
                 tracing::info!(session = id.short(), room = %session.room, reason = "shard_ended", "session ended");
                 self.metrics.session_closed("shard_ended");
             }
@@ -149,20 +154,27 @@ impl Service {
         }
     }
 
-    /// Forgets the rooms that were empty for long enough. A room whose shard has no place for the command
-    /// now is forgotten the next time.
+    /// Forgets the rooms that were empty for long enough, and the mirrors that nobody needs. What a shard has no
+    /// place for now is forgotten the next time.
     pub fn expire(&self, now: Instant) {
         let mut rooms = self.rooms();
+        for (shard, track) in rooms.idle_mirrors() {
+            if self.forgets(shard, track) {
+                rooms.forget_mirror(shard, track);
+            }
+        }
         for name in rooms.expired(now) {
             let Some(room) = rooms.room(&name) else { continue };
-            let tracks = room.tracks.iter().map(|track| track.id);
-            let is_told = tracks
-                .map(|track| self.shards.send(room.shard, Command::RemoveTrack { track }))
-                .all(|sent| !matches!(sent, Err(CallError::Overloaded)));
+            let is_told = room.tracks.iter().all(|track| self.forgets(room.shard, track.id));
             if is_told {
                 rooms.remove(&name);
             }
         }
+    }
+
+    /// Tells a shard to forget a track; false if it has no place for the command now.
+    fn forgets(&self, shard: ShardId, track: TrackId) -> bool {
+        !matches!(self.shards.send(shard, Command::RemoveTrack { track }), Err(CallError::Overloaded))
     }
 
     /// Asks a shard for the state of everything on it, after it had to drop events.

@@ -8,10 +8,11 @@
 //!
 //! - A room has at most one publisher, and at most `TRACKS_PER_KIND_MAX` tracks of each kind.
 //! - A session is in `sessions` and its transport in `transports`, or in neither.
-//! - All sessions of a room are on the shard of the room.
+//! - Publishers of a room are on the shard of the room, which is the home of all its tracks.
+//! - A shard with a session of a room has all tracks that the session is bound to, or a mirror of each.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use dataplane::transport::negotiate::PeerRole;
 
 use super::name::{RoomName, SessionId};
 use crate::config::{SecondPublisher, WithoutPublisher};
-use crate::limits::{PENDING_PER_ADDRESS_MAX, ROOMS_MAX};
+use crate::limits::{PENDING_PER_ADDRESS_MAX, ROOM_SHARD_ADVANCE, ROOMS_MAX};
 
 /// The configured rules.
 #[derive(Clone, Copy, Debug)]
@@ -115,12 +116,20 @@ pub struct RoomTrack {
     pub codec: Option<Codec>,
     /// The encodings that nobody wants; `None` is the only one of a track without simulcast.
     pub unwanted: Vec<Option<Rid>>,
+    /// The shards, besides that of the room, that were told of it.
+    pub mirrors: Vec<ShardId>,
+}
+
+impl RoomTrack {
+    fn new(id: TrackId, kind: MediaKind) -> Self {
+        Self { id, kind, codec: None, unwanted: Vec::new(), mirrors: Vec::new() }
+    }
 }
 
 /// One room.
 #[derive(Clone, Debug)]
 pub struct Room {
-    /// The shard that all its transports are on.
+    /// The shard of its publishers, and the home of its tracks.
     pub shard: ShardId,
     /// Its publisher.
     pub publisher: Option<SessionId>,
@@ -174,6 +183,8 @@ pub struct Admission {
     pub address: IpAddr,
     /// The shard of the room, if it is a new one.
     pub new_shard: ShardId,
+    /// Where a viewer may go; empty: to the shard of its room.
+    pub viewer_shards: Vec<ShardId>,
     /// The entity tag of its ICE session.
     pub etag: String,
     /// The username fragment of the offer.
@@ -190,14 +201,27 @@ pub struct Wanted {
 }
 
 /// What a session is bound to, and what has to be done for it first, in this order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
+    /// The shard of the room.
+    pub home: ShardId,
     /// The publisher that makes room, with its shard.
     pub replaced: Option<(SessionId, ShardId, TransportId)>,
-    /// Tracks that the shard does not know yet.
+    /// Tracks that the shard of the room does not know yet.
     pub new_tracks: Vec<(TrackId, MediaKind)>,
+    /// Tracks that the shard of the session does not know yet, and that are fed on that of the room.
+    pub new_mirrors: Vec<(TrackId, MediaKind)>,
     /// The track of each section, in the order of the sections.
     pub tracks: Vec<TrackId>,
+}
+
+/// What a shard that has ended took with it.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Its sessions, and those elsewhere that watched what it fed.
+    pub sessions: Vec<(SessionId, Session)>,
+    /// The mirrors of its tracks.
+    pub mirrors: Vec<(ShardId, TrackId)>,
 }
 
 /// Every room and every session of the process.
@@ -235,6 +259,7 @@ impl Rooms {
     pub fn admit(&mut self, admission: Admission, now: Instant) -> Result<(TransportId, ShardId), RoomError> {
         self.check_caps(&admission)?;
         self.check_room(&admission)?;
+        let viewer_shard = self.place(&admission);
         let room = self.rooms.entry(admission.room.clone()).or_insert_with(|| Room {
             shard: admission.new_shard,
             publisher: None,
@@ -250,7 +275,7 @@ impl Rooms {
         }
         let transport = TransportId(self.next_transport);
         self.next_transport += 1;
-        let shard = room.shard;
+        let shard = viewer_shard.unwrap_or(room.shard);
         self.transports.insert(transport, admission.id);
         let session = Session {
             room: admission.room,
@@ -269,6 +294,25 @@ impl Rooms {
         };
         self.sessions.insert(admission.id, session);
         Ok((transport, shard))
+    }
+
+    /// Where a viewer goes, if its room is spread: to the shard with the fewest sessions, but rather to one that
+    /// has the room already, as long as that has not many more. So a small room stays together, and a large one
+    /// spreads.
+    fn place(&self, admission: &Admission) -> Option<ShardId> {
+        if admission.role == PeerRole::Publisher {
+            return None;
+        }
+        let home = self.rooms.get(&admission.room).map_or(admission.new_shard, |room| room.shard);
+        let load = |shard: ShardId| self.sessions.values().filter(|session| session.shard == shard).count();
+        let has_room = |shard: ShardId| {
+            shard == home || self.sessions.values().any(|it| it.shard == shard && it.room == admission.room)
+        };
+        let shards = admission.viewer_shards.iter();
+        shards.copied().min_by_key(|shard| {
+            let advance = if has_room(*shard) { 0 } else { ROOM_SHARD_ADVANCE };
+            (load(*shard) + advance, *shard != home)
+        })
     }
 
     fn check_caps(&self, admission: &Admission) -> Result<(), RoomError> {
@@ -326,28 +370,33 @@ impl Rooms {
         let session = self.sessions.get_mut(&id).ok_or(RoomError::ClosedMeanwhile)?;
         let room = self.rooms.get_mut(&session.room).ok_or(RoomError::ClosedMeanwhile)?;
         check_sections(room, session.role, wanted)?;
-        let mut bound = Bound::default();
+        let mut bound = Bound {
+            home: room.shard,
+            replaced: None,
+            new_tracks: Vec::new(),
+            new_mirrors: Vec::new(),
+            tracks: Vec::new(),
+        };
         let mut taken = [0usize; 2];
         for section in wanted {
             let nth = &mut taken[section.kind as usize];
-            let known = room.tracks.iter().filter(|track| track.kind == section.kind).nth(*nth);
+            let mut of_kind = room.tracks.iter().enumerate().filter(|(_, track)| track.kind == section.kind);
+            let known = of_kind.nth(*nth).map(|(at, _)| at);
             *nth += 1;
-            let track = match known {
-                Some(track) => track.id,
-                None => {
-                    let track = TrackId(self.next_track);
-                    self.next_track += 1;
-                    room.tracks.push(RoomTrack {
-                        id: track,
-                        kind: section.kind,
-                        codec: None,
-                        unwanted: Vec::new(),
-                    });
-                    self.tracks.insert(track, session.room.clone());
-                    bound.new_tracks.push((track, section.kind));
-                    track
-                }
-            };
+            let at = known.unwrap_or_else(|| {
+                let id = TrackId(self.next_track);
+                self.next_track += 1;
+                room.tracks.push(RoomTrack::new(id, section.kind));
+                self.tracks.insert(id, session.room.clone());
+                bound.new_tracks.push((id, section.kind));
+                room.tracks.len() - 1
+            });
+            let RoomTrack { id: track, mirrors, .. } = &mut room.tracks[at];
+            let track = *track;
+            if session.shard != room.shard && !mirrors.contains(&session.shard) {
+                mirrors.push(session.shard);
+                bound.new_mirrors.push((track, section.kind));
+            }
             bound.tracks.push(track);
             session.tracks.push((track, section.codecs.clone()));
         }
@@ -491,25 +540,57 @@ impl Rooms {
         Some(room)
     }
 
-    /// Forgets everything on a shard that has ended; gives the sessions that this ended.
-    pub fn forget_shard(&mut self, shard: ShardId) -> Vec<(SessionId, Session)> {
-        let lost: Vec<_> = self.sessions.extract_if(|_, session| session.shard == shard).collect();
-        for (_, session) in &lost {
-            self.transports.remove(&session.transport);
+    /// Forgets everything on a shard that has ended; gives the sessions that this ended, and the tracks that
+    /// other shards have to forget.
+    pub fn forget_shard(&mut self, shard: ShardId, now: Instant) -> Lost {
+        let mut lost = Lost::default();
+        let rooms: Vec<(RoomName, Room)> = self.rooms.extract_if(|_, room| room.shard == shard).collect();
+        for track in rooms.iter().flat_map(|(_, room)| &room.tracks) {
+            self.tracks.remove(&track.id);
+            lost.mirrors.extend(track.mirrors.iter().map(|mirror| (*mirror, track.id)));
         }
-        for (_, room) in self.rooms.extract_if(|_, room| room.shard == shard) {
-            for track in room.tracks {
-                self.tracks.remove(&track.id);
-            }
+        lost.mirrors.retain(|(mirror, _)| *mirror != shard);
+        for track in self.rooms.values_mut().flat_map(|room| &mut room.tracks) {
+            track.mirrors.retain(|mirror| *mirror != shard);
+        }
+        let is_lost =
+            |session: &Session| session.shard == shard || rooms.iter().any(|(name, _)| *name == session.room);
+        let ids = self.sessions.iter().filter(|(_, session)| is_lost(session)).map(|(id, _)| *id);
+        for id in ids.collect::<Vec<_>>() {
+            lost.sessions.extend(self.close(id, now).map(|session| (id, session)));
         }
         lost
     }
 
-    /// Forgets a track that the shard would not make.
-    pub fn forget_track(&mut self, id: TrackId) {
-        if let Some(room) = self.tracks.remove(&id).and_then(|name| self.rooms.get_mut(&name)) {
-            room.tracks.retain(|track| track.id != id);
+    /// The mirrors that no session needs any more.
+    pub fn idle_mirrors(&self) -> Vec<(ShardId, TrackId)> {
+        let used: HashSet<(&RoomName, ShardId)> =
+            self.sessions.values().map(|session| (&session.room, session.shard)).collect();
+        let mut idle = Vec::new();
+        for (name, room) in &self.rooms {
+            for track in &room.tracks {
+                let unused = track.mirrors.iter().filter(|shard| !used.contains(&(name, **shard)));
+                idle.extend(unused.map(|shard| (*shard, track.id)));
+            }
         }
+        idle
+    }
+
+    /// Forgets that a shard has a mirror of a track.
+    pub fn forget_mirror(&mut self, shard: ShardId, id: TrackId) {
+        let room = self.tracks.get(&id).and_then(|name| self.rooms.get_mut(name));
+        if let Some(track) = room.and_then(|room| room.tracks.iter_mut().find(|track| track.id == id)) {
+            track.mirrors.retain(|mirror| *mirror != shard);
+        }
+    }
+
+    /// Forgets a track that the shard would not make; gives the shards that have a mirror of it.
+    pub fn forget_track(&mut self, id: TrackId) -> Vec<ShardId> {
+        let Some(room) = self.tracks.remove(&id).and_then(|name| self.rooms.get_mut(&name)) else {
+            return Vec::new();
+        };
+        let forgotten = room.tracks.extract_if(.., |track| track.id == id);
+        forgotten.flat_map(|track| track.mirrors).collect()
     }
 
     /// A room.

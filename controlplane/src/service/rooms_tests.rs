@@ -16,11 +16,12 @@ struct Case {
     rooms: Rooms,
     now: Instant,
     next: u8,
+    viewer_shards: Vec<ShardId>,
 }
 
 impl Case {
     fn new(policy: Policy) -> Self {
-        Self { rooms: Rooms::new(policy), now: Instant::now(), next: 1 }
+        Self { rooms: Rooms::new(policy), now: Instant::now(), next: 1, viewer_shards: Vec::new() }
     }
 
     fn admit(&mut self, room: &str, role: PeerRole, address: &str) -> Result<SessionId, RoomError> {
@@ -32,6 +33,7 @@ impl Case {
             role,
             address: address.parse().unwrap(),
             new_shard: SHARD,
+            viewer_shards: self.viewer_shards.clone(),
             etag: "tag".to_owned(),
             remote_ufrag: None,
         };
@@ -267,4 +269,94 @@ fn every_session_of_a_room_is_on_the_shard_of_the_room() {
     let second = case.publish("a").unwrap();
     assert_eq!(case.rooms.session(first).unwrap().shard, SHARD);
     assert_eq!(case.rooms.session(second).unwrap().shard, SHARD);
+}
+
+/// Sessions on shards 3 to 5, of which 3 is the home of every room.
+fn spread() -> Case {
+    Case { viewer_shards: vec![ShardId(3), ShardId(4), ShardId(5)], ..Case::new(POLICY) }
+}
+
+fn shard_of(case: &Case, id: SessionId) -> u16 {
+    case.rooms.session(id).unwrap().shard.0
+}
+
+// D7
+#[test]
+fn a_small_room_stays_together_and_a_large_one_uses_all_shards() {
+    let mut case = spread();
+    let publisher = case.publish("a").unwrap();
+    assert_eq!(shard_of(&case, publisher), 3);
+    let shards: Vec<u16> = (0..50)
+        .map(|_| {
+            let viewer = case.watch("a").unwrap();
+            shard_of(&case, viewer)
+        })
+        .collect();
+    assert_eq!(shards[..3], [3; 3]);
+    let counts = [3, 4, 5].map(|shard| shards.iter().filter(|on| **on == shard).count());
+    assert!(counts.iter().all(|count| (15..=18).contains(count)), "{counts:?}");
+    let publisher = case.publish("b").unwrap();
+    assert_eq!(shard_of(&case, publisher), 3, "a publisher goes to the shard of its room");
+}
+
+// D7
+#[test]
+fn without_shards_to_go_to_a_viewer_is_on_the_shard_of_its_room() {
+    let mut case = Case::new(POLICY);
+    assert!((0..50).all(|_| {
+        let viewer = case.watch("a").unwrap();
+        shard_of(&case, viewer) == SHARD.0
+    }));
+}
+
+/// A viewer that is on another shard than its room, bound.
+fn far_viewer(case: &mut Case) -> (SessionId, Bound) {
+    case.viewer_shards = vec![ShardId(4)];
+    let viewer = case.watch("a").unwrap();
+    let bound = case.rooms.bind(viewer, &[audio(), video(&[Codec::Vp8])]).unwrap();
+    (viewer, bound)
+}
+
+// D7
+#[test]
+fn a_track_is_mirrored_once_for_each_shard_and_until_its_last_session_left() {
+    let mut case = spread();
+    let (first, bound) = far_viewer(&mut case);
+    assert_eq!((bound.home, bound.new_tracks.len()), (SHARD, 2));
+    assert_eq!(bound.new_mirrors, bound.new_tracks, "the shard of the viewer has none of them either");
+    let (second, bound) = far_viewer(&mut case);
+    assert!(bound.new_tracks.is_empty() && bound.new_mirrors.is_empty());
+    case.rooms.close(first, case.now);
+    assert!(case.rooms.idle_mirrors().is_empty(), "there is another");
+    case.rooms.close(second, case.now);
+    let idle = case.rooms.idle_mirrors();
+    assert_eq!(idle, bound.tracks.iter().map(|track| (ShardId(4), *track)).collect::<Vec<_>>());
+    for (shard, track) in idle {
+        case.rooms.forget_mirror(shard, track);
+    }
+    let (_, bound) = far_viewer(&mut case);
+    assert_eq!(bound.new_mirrors.len(), 2, "made again");
+}
+
+// P3, D7
+#[test]
+fn a_room_survives_the_end_of_a_shard_of_its_viewers_but_not_of_its_own() {
+    let mut case = spread();
+    let publisher = case.publish("a").unwrap();
+    case.rooms.bind(publisher, &[audio(), video(&[Codec::Vp8])]).unwrap();
+    let (viewer, bound) = far_viewer(&mut case);
+    let lost = case.rooms.forget_shard(ShardId(4), case.now);
+    assert_eq!(lost.sessions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [viewer]);
+    assert!(lost.mirrors.is_empty());
+    let room = case.rooms.room(&name("a")).unwrap();
+    assert_eq!((room.subscriber_count, room.publisher), (0, Some(publisher)));
+
+    let (viewer, _) = far_viewer(&mut case);
+    let lost = case.rooms.forget_shard(SHARD, case.now);
+    let mut sessions: Vec<SessionId> = lost.sessions.iter().map(|(id, _)| *id).collect();
+    sessions.sort_unstable_by_key(|id| *id == viewer);
+    assert_eq!(sessions, [publisher, viewer], "who watched elsewhere is lost, too");
+    let mirrors: Vec<_> = bound.tracks.iter().map(|track| (ShardId(4), *track)).collect();
+    assert_eq!(lost.mirrors, mirrors);
+    assert!(case.rooms.room(&name("a")).is_none());
 }

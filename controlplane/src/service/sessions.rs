@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use dataplane::command::{Binding, Command, Refusal};
-use dataplane::id::{ShardId, TransportId};
+use dataplane::id::{ShardId, TrackId, TransportId};
 use dataplane::transport::Transport;
 use dataplane::transport::negotiate::{AnswerSettings, Answered, PeerRole};
 
@@ -70,6 +70,7 @@ impl Service {
             role: offer.role,
             address: rate_key(offer.peer),
             new_shard: self.shards.least_loaded()?,
+            viewer_shards: self.shards.for_viewers(),
             etag: etag.clone(),
             remote_ufrag: offer.ufrag.clone(),
         };
@@ -103,7 +104,13 @@ impl Service {
             match (what, reply) {
                 (_, Ok(_)) | (Sent::RemoveOld, Err(CallError::Refused(Refusal::UnknownTransport))) => {}
                 (Sent::AddTrack(track), Err(CallError::Refused(refusal))) => {
-                    self.rooms().forget_track(track);
+                    for mirror in self.rooms().forget_track(track) {
+                        let _ = self.shards.send(mirror, Command::RemoveTrack { track });
+                    }
+                    outcome = outcome.and(Err(CallError::Refused(refusal)));
+                }
+                (Sent::MirrorTrack(track), Err(CallError::Refused(refusal))) => {
+                    self.rooms().forget_mirror(shard, track);
                     outcome = outcome.and(Err(CallError::Refused(refusal)));
                 }
                 (_, Err(error)) => outcome = outcome.and(Err(error)),
@@ -161,15 +168,7 @@ impl Service {
         let bound = rooms.bind(id, &wanted)?;
         let mut pending = Vec::new();
         self.replace(&mut rooms, id, &bound, &mut pending)?;
-        for (position, (track, kind)) in bound.new_tracks.iter().enumerate() {
-            match self.shards.send(shard, Command::AddTrack { track: *track, kind: *kind }) {
-                Ok(reply) => pending.push((Sent::AddTrack(*track), reply)),
-                Err(error) => {
-                    bound.new_tracks[position..].iter().for_each(|(track, _)| rooms.forget_track(*track));
-                    return Err(error.into());
-                }
-            }
-        }
+        self.make_tracks(&mut rooms, shard, &bound, &mut pending)?;
         let sections = negotiated.description().sections.iter();
         let bindings =
             sections.zip(&bound.tracks).map(|(section, track)| Binding { mid: section.mid, track: *track });
@@ -177,6 +176,40 @@ impl Service {
         let command = Command::AddTransport { id: transport, transport: negotiated, bindings };
         pending.push((Sent::AddTransport, self.shards.send(shard, command)?));
         Ok(pending)
+    }
+
+    /// Makes the tracks that are missing, each on the shard of its room and, as a mirror, on that of the session.
+    fn make_tracks(
+        &self,
+        rooms: &mut Rooms,
+        shard: ShardId,
+        bound: &Bound,
+        pending: &mut Vec<(Sent, Pending)>,
+    ) -> Result<(), Error> {
+        let home = bound.home;
+        for (position, (track, kind)) in bound.new_tracks.iter().enumerate() {
+            match self.shards.send(home, Command::AddTrack { track: *track, kind: *kind }) {
+                Ok(reply) => pending.push((Sent::AddTrack(*track), reply)),
+                Err(error) => {
+                    bound.new_mirrors.iter().for_each(|(track, _)| rooms.forget_mirror(shard, *track));
+                    for (track, _) in &bound.new_tracks[position..] {
+                        rooms.forget_track(*track);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        for (position, (track, kind)) in bound.new_mirrors.iter().enumerate() {
+            match self.shards.send(shard, Command::MirrorTrack { track: *track, kind: *kind, home }) {
+                Ok(reply) => pending.push((Sent::MirrorTrack(*track), reply)),
+                Err(error) => {
+                    let missing = bound.new_mirrors[position..].iter();
+                    missing.for_each(|(track, _)| rooms.forget_mirror(shard, *track));
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn replace(
@@ -191,7 +224,9 @@ impl Service {
             Ok(reply) => pending.push((Sent::RemoveOld, reply)),
             Err(error) => {
                 rooms.restore_publisher(id, old);
-                bound.new_tracks.iter().for_each(|(track, _)| rooms.forget_track(*track));
+                for (track, _) in &bound.new_tracks {
+                    rooms.forget_track(*track);
+                }
                 return Err(error.into());
             }
         }
@@ -251,7 +286,8 @@ impl Service {
 /// Which command an answer belongs to.
 enum Sent {
     RemoveOld,
-    AddTrack(dataplane::id::TrackId),
+    AddTrack(TrackId),
+    MirrorTrack(TrackId),
     AddTransport,
 }
 

@@ -103,6 +103,8 @@ pub struct ShardView {
     pub transports: u64,
     /// Tracks now.
     pub tracks: u64,
+    /// Hops of other shards that waited when it last looked.
+    pub hops_waiting: u64,
     /// How long its turn has lasted, milliseconds; 0 while it waits.
     pub turn_ms: f64,
     /// How often it began to hang.
@@ -188,6 +190,7 @@ fn shard_view(shard: &ShardHandle, is_stalled: bool, stalls_total: u64) -> Shard
             .collect(),
         transports: counters.transports.load(Relaxed),
         tracks: counters.tracks.load(Relaxed),
+        hops_waiting: counters.hops_waiting.load(Relaxed),
         turn_ms: shard.turn_age().as_secs_f64() * 1e3,
         stalls_total,
         cpu_ns_total: shard.cpu_ns(),

@@ -1,6 +1,8 @@
 //! The live state of rooms and sessions, as the API shows it.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
+
 use dataplane::command::{
     Command, EncodingReport, LayerPlace, LayerReport, Reply, SubscriptionReport, TrackReport,
 };
@@ -22,8 +24,10 @@ pub struct RoomView {
     pub name: String,
     /// `broadcast`: one publisher, many subscribers.
     pub kind: &'static str,
-    /// The shard that it is on.
+    /// The shard of its publisher.
     pub shard: u16,
+    /// All shards that have its tracks, ascending.
+    pub shards: Vec<u16>,
     /// Its publisher, or null.
     pub publisher: Option<PublisherView>,
     /// How many subscribers it has, those that are still connecting included.
@@ -117,6 +121,9 @@ pub struct SessionView {
     pub packets_sent: u64,
     /// Fraction lost that the peer reported last, 0 to 1.
     pub fraction_lost: f64,
+    /// What the link to a subscriber carries; left out for a publisher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EstimateView>,
     /// What it is shown, in the order of its media sections; left out if it publishes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<SubscriptionView>,
@@ -197,6 +204,15 @@ fn rid_text(rid: Rid) -> String {
     rid.0.as_str().to_owned()
 }
 
+/// What the link to a subscriber carries.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EstimateView {
+    /// Bits per second, everything from the IP header on.
+    pub bitrate_bps: u64,
+    /// What it comes from: `start`, `delay`, `loss`, `application_limited`, `remb` or `silence`.
+    pub cause: &'static str,
+}
+
 /// A problem of a session that was accepted, in the members of RFC 9457.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProblemView {
@@ -262,14 +278,13 @@ impl Service {
             (self.frame(name, room, publisher, problems), self.ask(room, with_figures))
         };
         for (track, asked) in tracks {
-            let report = match asked {
-                Some(pending) => pending.reply().await.ok(),
-                None => None,
-            };
-            view.tracks.push(match report {
-                Some(Reply::Track(report)) => TrackView::new(&track, &report),
-                _ => TrackView::bare(&track),
-            });
+            let mut reports = Vec::with_capacity(asked.len());
+            for pending in asked.into_iter().flatten() {
+                if let Ok(Reply::Track(report)) = pending.reply().await {
+                    reports.push(report);
+                }
+            }
+            view.tracks.push(TrackView::new(&track, &reports));
         }
         Some(view)
     }
@@ -281,10 +296,13 @@ impl Service {
         publisher: Option<PublisherView>,
         problems: Vec<ProblemView>,
     ) -> RoomView {
+        let mirrors = room.tracks.iter().flat_map(|track| &track.mirrors);
+        let shards: BTreeSet<u16> = mirrors.chain([&room.shard]).map(|shard| shard.0).collect();
         RoomView {
             name: name.as_str().to_owned(),
             kind: "broadcast",
             shard: room.shard.0,
+            shards: shards.into_iter().collect(),
             publisher,
             subscribers: room.subscriber_count,
             tracks: Vec::new(),
@@ -292,11 +310,15 @@ impl Service {
         }
     }
 
-    /// Asks the shard for every track at once, so that the answers are awaited together.
-    fn ask(&self, room: &Room, with_figures: bool) -> Vec<(RoomTrack, Option<Pending>)> {
+    /// Asks the shards for every track at once, so that the answers are awaited together. That of the room is
+    /// asked first; of the others only their subscriptions are new.
+    fn ask(&self, room: &Room, with_figures: bool) -> Vec<(RoomTrack, Vec<Option<Pending>>)> {
         let ask = |track: &RoomTrack| {
-            let command = Command::DescribeTrack { track: track.id };
-            with_figures.then(|| self.shards.send(room.shard, command).ok()).flatten()
+            let shards = [room.shard].into_iter().chain(track.mirrors.iter().copied());
+            let shards = shards.filter(|_| with_figures);
+            shards
+                .map(|shard| self.shards.send(shard, Command::DescribeTrack { track: track.id }).ok())
+                .collect()
         };
         room.tracks.iter().map(|track| (track.clone(), ask(track))).collect()
     }
@@ -327,6 +349,10 @@ impl Service {
             packets_received: report.as_ref().map_or(0, |report| report.packets_received),
             packets_sent: report.as_ref().map_or(0, |report| report.packets_sent),
             fraction_lost: report.as_ref().map_or(0.0, |report| report.fraction_lost),
+            estimate: report
+                .as_ref()
+                .and_then(|report| report.estimate)
+                .map(|estimate| EstimateView { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause }),
             subscriptions: report
                 .map(|report| report.subscriptions.iter().map(SubscriptionView::from).collect())
                 .unwrap_or_default(),
@@ -335,23 +361,16 @@ impl Service {
 }
 
 impl TrackView {
-    fn new(track: &RoomTrack, report: &TrackReport) -> Self {
-        Self {
-            codec: track.codec.or(report.codec).map(|codec| codec.name()),
-            bitrate_bps: report.encodings.iter().map(|encoding| encoding.bitrate_bps).sum(),
-            subscriptions: report.subscription_count,
-            encodings: report.encodings.iter().map(|encoding| EncodingView::new(track, encoding)).collect(),
-            ..Self::bare(track)
-        }
-    }
-
-    fn bare(track: &RoomTrack) -> Self {
+    /// The figures are those of the first report, which is of the shard that feeds the track.
+    fn new(track: &RoomTrack, reports: &[TrackReport]) -> Self {
+        let fed = reports.first();
+        let encodings = fed.map_or(&[][..], |report| &report.encodings);
         Self {
             kind: kind_name(track.kind),
-            codec: track.codec.map(|codec| codec.name()),
-            bitrate_bps: 0,
-            subscriptions: 0,
-            encodings: Vec::new(),
+            codec: track.codec.or(fed.and_then(|report| report.codec)).map(|codec| codec.name()),
+            bitrate_bps: encodings.iter().map(|encoding| encoding.bitrate_bps).sum(),
+            subscriptions: reports.iter().map(|report| report.subscription_count).sum(),
+            encodings: encodings.iter().map(|encoding| EncodingView::new(track, encoding)).collect(),
         }
     }
 }

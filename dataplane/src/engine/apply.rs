@@ -8,11 +8,13 @@ use std::time::Instant;
 use super::header::Forms;
 use super::peer::{Feed, Peer, Watch};
 use super::streams::Streams;
+use super::tracks::Home;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{
-    Binding, CloseReason, Command, EncodingReport, Event, LayerReport, Refusal, Reply, TrackReport,
-    TransportReport,
+    Binding, CloseReason, Command, EncodingReport, EstimateReport, Event, LayerReport, Refusal, Reply,
+    TrackReport, TransportReport,
 };
+use crate::congestion::reports::StreamReports;
 use crate::counters::add;
 use crate::id::{Ssrc, TrackId, TransportId};
 use crate::limits::{TRACKS_PER_SHARD_MAX, TRANSPORTS_PER_SHARD_MAX};
@@ -26,7 +28,8 @@ use crate::wire::layers_allocation::LayersAllocation;
 impl Engine {
     pub(super) fn command(&mut self, command: Command, now: Instant) -> Reply {
         let outcome = match command {
-            Command::AddTrack { track, kind } => self.add_track(track, kind),
+            Command::AddTrack { track, kind } => self.add_track(track, kind, None),
+            Command::MirrorTrack { track, kind, home } => self.add_track(track, kind, Some(Home::new(home))),
             Command::RemoveTrack { track } => self.remove_track(track),
             Command::AddTransport { id, transport, bindings } => {
                 self.add_transport(id, transport, &bindings, now)
@@ -43,14 +46,15 @@ impl Engine {
         outcome.map_or_else(Reply::Refused, |()| Reply::Done)
     }
 
-    fn add_track(&mut self, id: TrackId, kind: MediaKind) -> Result<(), Refusal> {
+    fn add_track(&mut self, id: TrackId, kind: MediaKind, home: Option<Home>) -> Result<(), Refusal> {
         if self.tracks.find(id).is_some() {
             return Err(Refusal::AlreadyExists);
         }
         if self.tracks.len() >= TRACKS_PER_SHARD_MAX {
             return Err(Refusal::ShardFull);
         }
-        self.tracks.insert(id, Track::new(kind));
+        let mirrors = if home.is_none() { self.take_early(id) } else { Vec::new() };
+        self.tracks.insert(id, Track::new(kind), home, mirrors);
         self.publish_gauges();
         Ok(())
     }
@@ -61,6 +65,7 @@ impl Engine {
             self.begin_close(publisher, CloseReason::Requested);
         }
         let node = self.tracks.remove(index);
+        self.note_removal(&node);
         for (peer, _) in node.subscribers {
             self.remove_watches_of(peer, index);
         }
@@ -128,7 +133,7 @@ impl Engine {
                 return Err(Refusal::BindingDoesNotFit);
             }
             let is_ingress = matches!(sections[place].role, SectionRole::Ingress { .. });
-            if is_ingress && node.publisher.is_some() {
+            if is_ingress && (node.publisher.is_some() || node.home.is_some()) {
                 return Err(Refusal::TrackIsPublished);
             }
             places.push((place, track));
@@ -147,7 +152,8 @@ impl Engine {
                 peer.feeds.push(Feed { section: place, track });
             }
             SectionRole::Egress { ssrc, rtx_ssrc } => {
-                let (first, first_rtx) = (self.random.first_number(), self.random.first_number());
+                let first = self.random.first_number(*ssrc);
+                let first_rtx = self.random.first_number(rtx_ssrc.unwrap_or(*ssrc));
                 let allows_mixed = peer.transport.description().allows_mixed_extensions;
                 let forms = Forms::of(allows_mixed, &section.extensions, section.mid);
                 let mut subscription = Subscription::new(*ssrc, *rtx_ssrc, first, first_rtx);
@@ -161,10 +167,12 @@ impl Engine {
                     extensions: section.extensions,
                     forms,
                     subscription,
+                    reports: StreamReports::default(),
                     keyframe_due: None,
                 };
                 node.subscribers.push((index, peer.watches.len() as u16));
                 peer.watches.push(watch);
+                self.note_untold(track);
             }
         }
     }
@@ -197,6 +205,7 @@ impl Engine {
         peer.outbox.clear();
         peer.streams = Streams::default();
         for feed in std::mem::take(&mut peer.feeds) {
+            self.note_stop(feed.track);
             let node = &mut self.tracks[feed.track];
             node.publisher = None;
             let was_flowing = node.track.codec.is_some();
@@ -208,6 +217,7 @@ impl Engine {
         }
         for watch in std::mem::take(&mut self.peers[index.0].watches) {
             self.tracks[watch.track].subscribers.retain(|entry| entry.0 != index);
+            self.note_untold(watch.track);
             self.peers[index.0].farewell_ssrcs.push(watch.subscription.ssrc);
         }
     }
@@ -216,6 +226,7 @@ impl Engine {
     pub(super) fn forget(&mut self, index: PeerIndex) {
         self.unbind(index);
         self.timers.set(index, None);
+        self.show_estimate(index, None);
         let peer = self.peers.remove(index.0);
         self.demux.remove(peer.transport.local_ufrag(), peer.transport.paths(), index);
         let reason = peer.closing.unwrap_or(CloseReason::Panicked);
@@ -251,6 +262,10 @@ impl Engine {
             packets_received: peer.stats.packets_received,
             packets_sent: peer.stats.packets_sent,
             fraction_lost: peer.stats.fraction_lost,
+            estimate: (!peer.watches.is_empty()).then(|| {
+                let estimate = peer.estimator.estimate();
+                EstimateReport { bitrate_bps: estimate.bitrate_bps, cause: estimate.cause.name() }
+            }),
             subscriptions,
         })
     }

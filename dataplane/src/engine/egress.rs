@@ -7,12 +7,14 @@ use super::header::{Departure, Source, write_head};
 use super::peer::Watch;
 use super::{Engine, PeerIndex};
 use crate::command::CloseReason;
+use crate::congestion::estimator::SentKind;
 use crate::counters::{DropReason, add};
 use crate::id::{PayloadType, Ssrc};
+use crate::media::format::ExtensionKind;
 use crate::media::packet::Packet;
 use crate::media::subscription::{Outgoing, OutgoingForm};
 use crate::media::track::Track;
-use crate::transport::path::Egress;
+use crate::transport::path::{Egress, Path};
 use crate::wire::rtp::set_padding_bit;
 
 impl Engine {
@@ -75,6 +77,9 @@ impl Engine {
             peer.outbox.clear();
             return;
         };
+        if peer.sent_path.replace(path).is_some_and(|before| before != path) {
+            peer.estimator.on_path_change();
+        }
         let ntp = self.config.wall_clock.ntp(now);
         let mut totals = Totals::default();
         for (watch, outgoing) in peer.outbox.drain(..) {
@@ -87,7 +92,7 @@ impl Engine {
             let Some(stream) = Stream::of(watch, &outgoing) else { continue };
             let out = egress.reserve();
             let source = source_of(track, &outgoing, packet);
-            let departure = Departure { transport_sequence: peer.transport_sequence, ntp };
+            let departure = Departure { transport_sequence: peer.estimator.next_number(), ntp };
             let header_len = write_head(out, watch, &stream, &outgoing, packet, &source, departure);
             let head = &packet.picture.head;
             let borrowed = outgoing.overwrite.payload.borrowed(payload, head);
@@ -102,7 +107,13 @@ impl Engine {
             };
             let received_at = packet.received_at.filter(|_| outgoing.form == OutgoingForm::Media);
             egress.commit(path, len, received_at);
-            peer.transport_sequence = peer.transport_sequence.wrapping_add(1);
+            let sent_at = egress.sent_at().map_or(now, |sent_at| sent_at.max(now));
+            let size_bytes = len + overhead_bytes(path);
+            if watch.extensions.id(ExtensionKind::TransportCc).is_some() {
+                peer.estimator.on_sent(size_bytes, SentKind::Media, sent_at);
+            } else {
+                peer.estimator.on_sent_unnumbered(size_bytes, SentKind::Media, sent_at);
+            }
             totals.note(outgoing.form, len);
             watch.subscription.sent.note(&outgoing, borrowed.unwrap_or(payload).len());
         }
@@ -111,6 +122,11 @@ impl Engine {
         add(&self.counters.bytes_forwarded_total, totals.bytes);
         add(&self.counters.packets_retransmitted_total, totals.repeated);
     }
+}
+
+/// Bytes of the headers around a UDP payload: IPv4 or IPv6, and UDP.
+fn overhead_bytes(path: Path) -> usize {
+    if path.remote.is_ipv6() { 48 } else { 28 }
 }
 
 #[derive(Debug, Default)]

@@ -68,6 +68,15 @@ impl Engine {
                     self.handle_keyframe_request(index, media, now);
                 }
             }
+            RtcpPacket::TransportFeedback(feedback) => {
+                add(&self.counters.feedback_received_total, 1);
+                if self.peers[index.0].estimator.on_feedback(feedback, received_at).is_err() {
+                    add(&self.counters.feedback_refused_total, 1);
+                }
+            }
+            RtcpPacket::Remb { bitrate_bps, .. } => {
+                self.peers[index.0].estimator.on_remb(*bitrate_bps, received_at);
+            }
             RtcpPacket::ReferenceTime { ssrc, ntp } => {
                 let asked = ReferenceTime { receiver: *ssrc, middle: ntp.middle(), received_at };
                 self.peers[index.0].note_reference_time(asked);
@@ -105,8 +114,10 @@ impl Engine {
             None => measured,
         };
         peer.clock_offset_seconds = Some(offset);
-        for feed in &peer.feeds {
-            self.tracks[feed.track].track.clock_offset_seconds = Some(offset);
+        for at in 0..self.peers[index.0].feeds.len() {
+            let track = self.peers[index.0].feeds[at].track;
+            self.tracks[track].track.clock_offset_seconds = Some(offset);
+            self.note_report(track, ssrc);
         }
     }
 
@@ -121,14 +132,11 @@ impl Engine {
         if block.fraction_lost > 0 {
             watch.subscription.note_loss(received_at);
         }
-        if block.last_sr == 0 {
-            return;
-        }
-        let ticks = arrived.wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
-        let round_trip = Duration::from_secs_f64(f64::from(ticks) / 65_536.0);
-        if round_trip <= ROUND_TRIP_MAX {
-            peer.stats.round_trip = Some(round_trip);
-        }
+        let sent = watch.subscription.sent.packets;
+        let delivered = watch.reports.note(block.highest_sequence, block.cumulative_lost, sent);
+        let round_trip = round_trip_of(block, arrived);
+        peer.estimator.on_report(delivered, round_trip, received_at);
+        peer.stats.round_trip = round_trip.or(peer.stats.round_trip);
     }
 
     fn handle_nack(&mut self, index: PeerIndex, media: Ssrc, entries: NackEntries<'_>, now: Instant) {
@@ -205,13 +213,23 @@ impl Engine {
         let id = peer.id;
         for at in 0..self.peers[index.0].watches.len() {
             let watch = &self.peers[index.0].watches[at];
-            let track = watch.track;
-            if let Some(target) = watch.subscription.target_encoding(self.tracks[track].track.ladder()) {
-                self.want_keyframe(track, target);
+            let (track, ladder) = (watch.track, self.tracks[watch.track].track.ladder());
+            match watch.subscription.target_encoding(ladder) {
+                Some(target) => self.want_keyframe(track, target),
+                None if ladder.rungs().is_empty() => self.want_best_keyframe(track),
+                None => {}
             }
         }
         self.push_event(Event::TransportConnected { id });
     }
+}
+
+/// From our sender report to this answer, less the time that it lay with the peer. `None` if it answers none, or
+/// says what cannot be.
+fn round_trip_of(block: &ReportBlock, arrived: u32) -> Option<Duration> {
+    let ticks = arrived.wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
+    let round_trip = Duration::from_secs_f64(f64::from(ticks) / 65_536.0);
+    (block.last_sr != 0 && round_trip <= ROUND_TRIP_MAX).then_some(round_trip)
 }
 
 /// The encoding that a keyframe request of a subscriber is about: what it is shown if that flows, else what

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::hop::Wants;
 use super::{Engine, PeerIndex, TrackIndex};
 use crate::command::{Event, LayerPlace, Refusal, SubscriptionReport};
 use crate::id::{Mid, TransportId};
@@ -54,7 +55,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Finds out which encodings of a track somebody wants, and says what has changed.
+    /// Finds out which encodings of a track somebody wants, and says what has changed: a mirror to the home of the
+    /// track, and that to the control plane.
     pub(super) fn note_demand(&mut self, index: TrackIndex, now: Instant) {
         let node = &mut self.tracks[index];
         if node.track.kind == MediaKind::Audio {
@@ -65,6 +67,19 @@ impl Engine {
         for (peer, watch) in &node.subscribers {
             let watch = &mut self.peers[peer.0].watches[usize::from(*watch)];
             wanted |= watch.subscription.wanted_encodings(ladder);
+        }
+        if let Some(home) = &mut node.home {
+            let (feed, ladder_version) = (node.track.feed(), ladder.version());
+            let is_known = !ladder.rungs().is_empty();
+            let wants = is_known.then_some(Wants { feed, ladder_version, encodings: wanted });
+            if home.wants != wants {
+                home.wants = wants;
+                self.note_untold(index);
+            }
+            return;
+        }
+        for mirror in &node.mirrors {
+            wanted |= mirror.wanted_encodings(&node.track);
         }
         let seen = ladder.rungs().iter().fold(0u32, |mask, rung| mask | 1 << rung.encoding);
         let track = node.id;

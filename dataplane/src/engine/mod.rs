@@ -2,7 +2,8 @@
 //!
 //! Time, randomness and packets are arguments. A turn of the shard is [`Engine::apply`] for each command,
 //! [`Engine::receive`] for each datagram, [`Engine::expire`] and [`Engine::transmit`]; what is decided in
-//! the first three leaves in the last.
+//! the first three leaves in the last. What concerns other shards leaves by [`Engine::poll_hops`] and comes by
+//! [`Engine::receive_hop`].
 //!
 //! # Invariants
 //!
@@ -16,8 +17,10 @@ mod demux;
 mod egress;
 mod feedback;
 mod header;
+mod hop;
 mod ingress;
 mod layers;
+mod mesh;
 mod occupancy;
 mod peer;
 mod recovery;
@@ -37,13 +40,15 @@ use slab::Slab;
 
 use crate::command::{CloseReason, Envelope, Event};
 use crate::counters::{Counters, DropReason, add};
-use crate::id::ShardId;
+use crate::id::{ShardId, Ssrc};
 use crate::limits::{DATAGRAM_SIZE_BYTES_MAX, EVENTS_LEN_MAX};
 use crate::time::WallClock;
 use crate::transport::path::{Datagram, Egress};
 use crate::wire::classify::{Protocol, classify};
 use crate::wire::stun;
 use demux::Demux;
+pub use hop::{Hop, Outlets};
+use mesh::Mesh;
 pub use occupancy::Occupancy;
 use peer::Peer;
 use timers::Timers;
@@ -80,6 +85,7 @@ pub struct Engine {
     /// Peers with something to send or a deadline to renew.
     dirty: Vec<PeerIndex>,
     events: VecDeque<Event>,
+    mesh: Mesh,
     counters: Arc<Counters>,
     /// Opened payloads that have no place in a cache: retransmissions, and what is not bound yet.
     scratch: Box<[u8; DATAGRAM_SIZE_BYTES_MAX]>,
@@ -99,6 +105,7 @@ impl Engine {
             timers: Timers::default(),
             dirty: Vec::new(),
             events: VecDeque::new(),
+            mesh: Mesh::default(),
             counters,
             scratch: Box::new([0; DATAGRAM_SIZE_BYTES_MAX]),
             compound: Vec::new(),
@@ -136,6 +143,7 @@ impl Engine {
                 engine.peers[index.0].transport.expire(now);
                 engine.note_transport_events(index, now);
                 engine.ask_for_postponed_keyframes(index, now);
+                engine.peers[index.0].estimator.expire(now);
                 Ok(())
             })
             .unwrap_or_else(|reason| self.counters.note_drop(reason));
@@ -281,8 +289,11 @@ impl Random {
         u64::from_be_bytes(*head)
     }
 
-    /// A first sequence number: far enough from the wrap that no receiver mistakes the rollover counter.
-    fn first_number(&mut self) -> u64 {
-        1 + self.number() % 32_000
+    /// The first sequence number of an SSRC, the same on every shard with this seed: far enough from the wrap that
+    /// no receiver mistakes the rollover counter.
+    fn first_number(&self, ssrc: Ssrc) -> u64 {
+        let drawn = hmac::sign(&self.key, &[b"ssrc".as_slice(), &ssrc.0.to_be_bytes()].concat());
+        let head = drawn.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes");
+        1 + u64::from_be_bytes(*head) % 32_000
     }
 }

@@ -15,6 +15,8 @@ pub struct Occupancy {
     pub publishers: usize,
     /// Subscriptions, as the tracks know them.
     pub subscribers: usize,
+    /// Other shards that watch tracks of this one.
+    pub mirrors: usize,
     /// Subscriptions, as the peers know them. The same number.
     pub watches: usize,
     /// Entries of the address table.
@@ -25,6 +27,8 @@ pub struct Occupancy {
     pub deadlines: usize,
     /// Peers that wait for a flush. None after a turn.
     pub dirty: usize,
+    /// Packets that wait to cross to other shards. None after a turn.
+    pub leaving: usize,
     /// Events that nobody has taken.
     pub events: usize,
     /// Packets that wait to be sealed for one peer. None after a turn.
@@ -54,6 +58,7 @@ impl Engine {
             ufrags,
             deadlines: self.timers.len(),
             dirty: self.dirty.len(),
+            leaving: self.leaving_len(),
             events: self.events.len(),
             ..Occupancy::default()
         };
@@ -67,6 +72,7 @@ impl Engine {
         for node in self.tracks.iter() {
             seen.publishers += usize::from(node.publisher.is_some());
             seen.subscribers += node.subscribers.len();
+            seen.mirrors += node.mirrors.len();
             seen.encodings_max = seen.encodings_max.max(node.track.encodings.len());
             seen.cached_max = seen.cached_max.max(node.track.cache.kept());
             let runs = node.track.encodings.iter().filter_map(|encoding| encoding.run.as_ref());

@@ -9,6 +9,8 @@ use super::TrackIndex;
 use super::header::Forms;
 use super::streams::Streams;
 use crate::command::CloseReason;
+use crate::congestion::estimator::{Estimate, Estimator};
+use crate::congestion::reports::StreamReports;
 use crate::congestion::twcc_log::TwccLog;
 use crate::id::{Mid, Ssrc, TransportId};
 use crate::limits::{OUTBOX_LEN_MAX, REFERENCE_TIMES_LEN_MAX, ROUND_TRIP_MIN, RTCP_PER_SECOND_MAX};
@@ -16,6 +18,7 @@ use crate::media::format::{ExtensionIds, ExtensionKind};
 use crate::media::subscription::{Outgoing, Subscription};
 use crate::transport::Transport;
 use crate::transport::description::{Description, SectionRole};
+use crate::transport::path::Path;
 
 /// The state of one peer.
 #[derive(Debug)]
@@ -47,8 +50,12 @@ pub(super) struct Peer {
     pub(super) watches: Vec<Watch>,
     /// Packets to be sealed in this turn, each with the place of its watch.
     pub(super) outbox: Vec<(u16, Outgoing)>,
-    /// The next transport-wide sequence number.
-    pub(super) transport_sequence: u16,
+    /// What its link carries.
+    pub(super) estimator: Estimator,
+    /// Where it was sent to last: another path is another link.
+    pub(super) sent_path: Option<Path>,
+    /// Its estimate as it stands in the gauges.
+    pub(super) shown_estimate: Option<Estimate>,
 
     pub(super) reports_due: Instant,
     /// The newest reference time of each of its receivers: to be answered with the next report.
@@ -76,6 +83,8 @@ pub(super) struct Watch {
     /// The forms of extension blocks that it can read.
     pub(super) forms: Forms,
     pub(super) subscription: Subscription,
+    /// What was reported of it last.
+    pub(super) reports: StreamReports,
     /// A keyframe that it asked for too soon; it is asked for then.
     pub(super) keyframe_due: Option<Instant>,
 }
@@ -138,7 +147,9 @@ impl Peer {
             clock_offset_seconds: None,
             watches: Vec::new(),
             outbox: Vec::new(),
-            transport_sequence: 0,
+            estimator: Estimator::new(rtcp_ssrc.0.into()),
+            sent_path: None,
+            shown_estimate: None,
             reports_due: now,
             reference_times: ArrayVec::new(),
             rtcp_budget: RtcpBudget::new(now),

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use super::peer::Peer;
 use super::tracks::Tracks;
 use super::{Engine, PeerIndex};
+use crate::congestion::estimator::Estimate;
 use crate::counters::add;
 use crate::id::Ssrc;
 use crate::limits::{
@@ -34,6 +35,9 @@ impl Engine {
     pub(super) fn send_rtcp(&mut self, index: PeerIndex, egress: &mut impl Egress, now: Instant) {
         if self.peers[index.0].reports_due <= now {
             self.peers[index.0].reports_due = now + REPORT_INTERVAL;
+            let peer = &self.peers[index.0];
+            let estimate = (!peer.watches.is_empty()).then(|| peer.estimator.estimate());
+            self.show_estimate(index, estimate);
             self.send_reports(index, egress, now);
         }
         if !self.peers[index.0].feeds.is_empty() {
@@ -51,6 +55,20 @@ impl Engine {
                 sent => writer.bye(sent),
             };
         });
+    }
+
+    /// Brings the gauges up to date with the estimate of a peer; `None` takes it out.
+    pub(super) fn show_estimate(&mut self, index: PeerIndex, estimate: Option<Estimate>) {
+        let shown = std::mem::replace(&mut self.peers[index.0].shown_estimate, estimate);
+        let bps = |estimate: Option<Estimate>| estimate.map_or(0, |estimate| estimate.bitrate_bps);
+        let gauges = &self.counters.estimates;
+        add(&gauges.bitrate_bps, bps(estimate).wrapping_sub(bps(shown)));
+        if let Some(shown) = shown {
+            add(&gauges.by_cause[shown.cause as usize], u64::MAX);
+        }
+        if let Some(estimate) = estimate {
+            add(&gauges.by_cause[estimate.cause as usize], 1);
+        }
     }
 
     /// Sender reports for what it watches, receiver reports for what it feeds, and our name.

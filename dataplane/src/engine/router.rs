@@ -34,6 +34,7 @@ enum Need {
 impl Engine {
     /// Offers the packet `key` to all subscribers of `track`.
     pub(super) fn route(&mut self, track: TrackIndex, key: CacheKey, now: Instant) {
+        self.cross(track, key);
         let mut wants_keyframe = false;
         for at in 0..self.tracks[track].subscribers.len() {
             let (peer, watch) = self.tracks[track].subscribers[at];
@@ -57,7 +58,8 @@ impl Engine {
         }
         let Some(encoding) = node.track.encodings.get_mut(usize::from(encoding)) else { return };
         encoding.keyframes.want();
-        if let Some(publisher) = node.publisher {
+        self.note_untold(track);
+        if let Some(publisher) = self.tracks[track].publisher {
             self.mark_dirty(publisher);
         }
     }

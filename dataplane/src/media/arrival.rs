@@ -99,6 +99,14 @@ impl Arrivals {
         is_missing
     }
 
+    /// Learns that `index` was sent, whether it came or not.
+    pub fn advance_to(&mut self, index: u64) {
+        if index > self.highest {
+            self.clear_between(index + 1);
+            self.highest = index;
+        }
+    }
+
     /// Measures jitter with a packet that came at `now` (RFC 3550, section A.8).
     pub fn measure_jitter(&mut self, timestamp: u32, now: Instant, clock_rate_hz: u32) {
         if let Some((then, before)) = self.last_transit {

@@ -129,6 +129,11 @@ impl Remembered {
         }
     }
 
+    /// Whether the packet with `timestamp` is part of the newest keyframe.
+    pub fn is_of_keyframe(&self, timestamp: u32) -> bool {
+        self.keyframe == Some(timestamp)
+    }
+
     /// When the packet with `timestamp` was captured, told from the newest capture time. `None` if that is
     /// too far away.
     pub fn capture_time(&self, timestamp: u32, clock_rate_hz: u32) -> Option<CaptureTime> {

@@ -81,8 +81,36 @@ impl DependencyReader {
 
     /// The structure that a frame is made by.
     pub fn in_force(&self, frame_number: u64) -> Option<&Structure> {
+        self.known(frame_number).map(|known| &known.structure)
+    }
+
+    /// The frame that this structure came with.
+    pub fn in_force_from(&self, frame_number: u64) -> Option<u64> {
+        self.known(frame_number).map(|known| known.from)
+    }
+
+    /// Takes over what another reader saw in a descriptor, so that it is read here with the structure of the frame
+    /// `from`, as it was there, or with none.
+    pub fn follow(&mut self, seen: &Dependency, bytes: &[u8], from: Option<u64>) {
+        let number = seen.frame_number;
+        if seen.templates.is_some()
+            && self.in_force_from(number) != Some(number)
+            && let Some((_, Some(structure))) = wire::read(bytes, None)
+        {
+            self.learn(structure, number);
+        }
+        // A structure that did not come here would be taken for the one before it.
+        if self.in_force_from(number) != from {
+            if self.current.as_ref().is_some_and(|current| current.from <= number) {
+                self.current = None;
+            }
+            self.previous = None;
+        }
+    }
+
+    fn known(&self, frame_number: u64) -> Option<&Known> {
         let known = [&self.current, &self.previous].into_iter().flatten();
-        known.filter(|known| known.from <= frame_number).map(|known| &known.structure).next()
+        known.map(|known| &**known).find(|known| known.from <= frame_number)
     }
 
     fn learn(&mut self, structure: Structure, from: u64) {
@@ -99,5 +127,38 @@ impl DependencyReader {
             Some(known) => **known = Known { structure, from },
             None => *place = Some(Box::new(Known { structure, from })),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::wire::dependency_descriptor::tests::keyframe;
+
+    #[test]
+    fn who_follows_reads_with_the_same_structure_or_with_none() {
+        let (mut home, mut mirror) = (DependencyReader::default(), DependencyReader::default());
+        let mut keyframe_at = |number: u16| {
+            let bytes = keyframe(0, number);
+            (home.read(&bytes).unwrap(), bytes)
+        };
+        let (first, bytes) = keyframe_at(10);
+        mirror.follow(&first, &bytes, Some(first.frame_number));
+        let number = |number: u64| first.frame_number - 10 + number;
+        let later = |at| Dependency { frame_number: number(at), templates: None, ..first };
+        mirror.follow(&later(11), &[], Some(number(10)));
+        assert_eq!(mirror.in_force_from(number(11)), Some(number(10)));
+
+        keyframe_at(20);
+        mirror.follow(&later(21), &[], Some(number(20)));
+        assert!(mirror.in_force(number(21)).is_none(), "the structure of 20 was lost on the way");
+
+        let (third, bytes) = keyframe_at(30);
+        mirror.follow(&third, &bytes, Some(number(30)));
+        mirror.follow(&later(25), &[], Some(number(20)));
+        assert!(mirror.in_force(number(25)).is_none());
+        assert_eq!(mirror.in_force_from(number(31)), Some(number(30)), "one that is late takes nothing away");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::arrival::{Arrival, Arrivals, SenderReport};
 use super::carried::Remembered;
+use super::crossing::Crossing;
 use super::demand::Demand;
 use super::format::Format;
 use super::keyframe::KeyframeRequests;
@@ -69,6 +70,33 @@ impl Encoding {
             allocation: None,
             demand: Demand::default(),
             run: None,
+        }
+    }
+
+    /// Takes over what the shard that feeds the encoding knows of it and of a packet that crossed with this
+    /// dependency descriptor.
+    pub fn follow(&mut self, crossing: &Crossing, dependency: &[u8], now: Instant) {
+        let packet = &crossing.packet;
+        let epoch = packet.source.epoch;
+        self.size = crossing.size;
+        if packet.picture.is_entry {
+            // The wish that was told is granted; the next is told at once.
+            self.keyframes = KeyframeRequests::default();
+        }
+        let run = match &mut self.run {
+            Some(run) if run.epoch == epoch => {
+                if !packet.is_recovered {
+                    run.note(packet.index, usize::from(packet.payload_len), false, now);
+                }
+                run
+            }
+            run => run.insert(Run::new(epoch, crossing.ssrc, crossing.format, packet.index, now)),
+        };
+        run.arrivals.advance_to(crossing.highest);
+        run.sender_report = crossing.sender_report;
+        run.remembered = crossing.remembered;
+        if let Some(seen) = &packet.picture.dependency {
+            run.pictures.follow(seen, dependency, crossing.structure_from);
         }
     }
 

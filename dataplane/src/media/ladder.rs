@@ -24,7 +24,7 @@ pub struct Rung {
 pub type Rank = (u32, u64);
 
 /// The encodings that were seen of one publisher.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ladder {
     rungs: ArrayVec<Rung, ENCODINGS_PER_TRACK_MAX>,
     /// What each showed when it flowed last, in the order of the rungs.

@@ -3,6 +3,7 @@
 
 pub mod arrival;
 pub mod carried;
+pub mod crossing;
 pub mod demand;
 pub mod dependency;
 pub mod dependency_line;

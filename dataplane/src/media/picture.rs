@@ -77,6 +77,16 @@ impl PictureReader {
         self.dependencies.in_force(frame_number)
     }
 
+    /// The frame that this structure came with.
+    pub fn structure_from(&self, frame_number: u64) -> Option<u64> {
+        self.dependencies.in_force_from(frame_number)
+    }
+
+    /// Takes over what another reader saw: see [`DependencyReader::follow`].
+    pub fn follow(&mut self, seen: &Dependency, bytes: &[u8], structure_from: Option<u64>) {
+        self.dependencies.follow(seen, bytes, structure_from);
+    }
+
     fn read_payload(&mut self, codec: Codec, payload: &[u8]) -> Picture {
         match codec {
             Codec::Opus => Picture { is_entry: true, ..Picture::default() },

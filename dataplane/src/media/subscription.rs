@@ -303,9 +303,7 @@ impl Subscription {
     /// it would get if that flowed.
     pub fn wanted_encodings(&mut self, ladder: &Ladder) -> u32 {
         self.aim(ladder);
-        let target = self.resolved.target.map(|target| target.encoding);
-        let all = [self.resolved.ideal, target, self.current_encoding()];
-        all.into_iter().flatten().fold(0, |mask, encoding| mask | 1 << encoding)
+        self.resolved.encodings() | self.current_encoding().map_or(0, |current| 1 << current)
     }
 
     /// Whether what is sent waits for a keyframe of its own encoding to rise, or to fall.

@@ -4,12 +4,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::arrival::SenderReport;
+use super::crossing::{Crossing, Lineup};
 use super::encoding::{Encoding, Run};
 use super::format::{Codec, Format, MediaKind};
 use super::ladder::{Ladder, Rung};
 use super::packet_cache::PacketCache;
 use crate::id::{Rid, Ssrc};
-use crate::limits::{AUDIO_CACHE_LEN, SIZE_REQUESTS_MAX, VIDEO_CACHE_LEN};
+use crate::limits::{AUDIO_CACHE_LEN, ENCODINGS_PER_TRACK_MAX, SIZE_REQUESTS_MAX, VIDEO_CACHE_LEN};
 
 /// How often the best encoding is chosen anew.
 const RECONSIDER_INTERVAL: Duration = Duration::from_millis(100);
@@ -84,6 +86,68 @@ impl Track {
         &self.ladder
     }
 
+    /// Its encodings, as another shard is to see them.
+    pub fn lineup(&self) -> Lineup {
+        let rids = self.encodings.iter().take(ENCODINGS_PER_TRACK_MAX).map(|encoding| encoding.rid);
+        Lineup { feed: self.feed, rids: rids.collect(), ladder: self.ladder.clone() }
+    }
+
+    /// Takes over how the encodings do from the shard that feeds the track.
+    pub fn follow_lineup(&mut self, lineup: &Lineup) {
+        self.follow_feed(lineup.feed);
+        for (at, rid) in lineup.rids.iter().enumerate() {
+            match self.encodings.get_mut(at) {
+                Some(encoding) => encoding.rid = *rid,
+                None => self.encodings.push(Encoding::new(*rid)),
+            }
+        }
+        self.ladder = lineup.ladder.clone();
+        self.reconsider_at = None;
+    }
+
+    fn follow_feed(&mut self, feed: u32) {
+        if self.feed != feed {
+            self.feed = feed;
+            self.encodings.clear();
+        }
+    }
+
+    /// Takes over what the shard that feeds the track knows of a packet that crossed with this dependency
+    /// descriptor. False if it belongs to no encoding that a track can have.
+    pub fn follow(&mut self, crossing: &Crossing, dependency: &[u8], now: Instant) -> bool {
+        self.follow_feed(crossing.feed);
+        let packet = &crossing.packet;
+        let at = usize::from(packet.source.encoding);
+        if at >= ENCODINGS_PER_TRACK_MAX {
+            return false;
+        }
+        while self.encodings.len() <= at {
+            self.encodings.push(Encoding::new(None));
+        }
+        self.codec = Some(crossing.format.codec);
+        self.clock_offset_seconds = crossing.clock_offset_seconds;
+        self.encodings[at].follow(crossing, dependency, now);
+        true
+    }
+
+    /// Takes over what the publisher told of its clock on the shard that feeds the track: about the run of an epoch,
+    /// and in all.
+    pub fn follow_clock(&mut self, run: Option<(u32, SenderReport)>, clock_offset_seconds: Option<f64>) {
+        self.clock_offset_seconds = clock_offset_seconds;
+        let Some((epoch, report)) = run else { return };
+        let runs = self.encodings.iter_mut().filter_map(|encoding| encoding.run.as_mut());
+        for run in runs.filter(|run| run.epoch == epoch) {
+            run.sender_report = Some(report);
+        }
+    }
+
+    /// The publisher `feed` left the shard that feeds the track.
+    pub fn stop_following(&mut self, feed: u32) {
+        if self.feed == feed {
+            self.detach();
+        }
+    }
+
     /// Begins a new run of numbers for `encoding`.
     pub fn begin_run(&mut self, encoding: u8, ssrc: Ssrc, format: Format, index: u64, now: Instant) {
         self.next_epoch += 1;
@@ -96,13 +160,21 @@ impl Track {
         self.reconsider_at = None;
     }
 
+    /// Whether it is time to look anew at the encodings; then the next time is some while off.
+    pub fn begin_review(&mut self, now: Instant) -> bool {
+        let is_time = self.reconsider_at.is_none_or(|at| now >= at);
+        if is_time {
+            self.reconsider_at = Some(now + RECONSIDER_INTERVAL);
+        }
+        is_time
+    }
+
     /// Looks anew at how the encodings do if it is time, and says whether it was. Those whose size is not known
     /// yet are asked for a keyframe, as without it they cannot be compared.
     pub fn reconsider(&mut self, now: Instant) -> bool {
-        if self.reconsider_at.is_some_and(|at| now < at) {
+        if !self.begin_review(now) {
             return false;
         }
-        self.reconsider_at = Some(now + RECONSIDER_INTERVAL);
         let shows_size = self.codec.is_some_and(|codec| codec != Codec::Opus);
         let is_simulcast = self.encodings.len() > 1;
         for encoding in &mut self.encodings {

@@ -71,6 +71,14 @@ pub struct Resolved {
     pub reason: Reason,
 }
 
+impl Resolved {
+    /// The encodings that are of use for it, one bit each.
+    pub fn encodings(&self) -> u32 {
+        let target = self.target.map(|target| target.encoding);
+        [self.ideal, target].into_iter().flatten().fold(0, |mask, encoding| mask | 1 << encoding)
+    }
+}
+
 impl Wish {
     /// What the wish comes to on this ladder.
     pub fn resolve(&self, ladder: &Ladder) -> Resolved {

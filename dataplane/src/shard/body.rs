@@ -18,6 +18,7 @@ use crate::counters::{Counters, add};
 use crate::engine::EngineConfig;
 use crate::mmsg::Mmsg;
 use crate::shard::backend::{Backend, BackendFacts, BackendKind, IoChoice};
+use crate::shard::mesh::Port;
 use crate::shard::shared::Shared;
 use crate::shard::turn::Turn;
 use crate::shard::worker::Worker;
@@ -122,7 +123,8 @@ impl Body {
         let engine_config = EngineConfig { shard, seed: self.config.seed, wall_clock: clock::wall_clock() };
         let engine = make_engine(engine_config, Arc::clone(&self.shared.counters));
         let Self { shared, wake, .. } = self;
-        Worker { engine, backend, shared, wake }.run()
+        let mesh = self.config.mesh.as_ref().and_then(|mesh| mesh.claim(shard));
+        Worker { engine, backend, shared, wake, port: mesh.unwrap_or_else(Port::alone) }.run()
     }
 
     fn say(&self, started: io::Result<BackendFacts>) {

@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::id::ShardId;
 use crate::limits::TRAIN_SEGMENTS_MAX;
 use crate::shard::backend::BackendFacts;
+use crate::shard::bell::Bell;
 use crate::shard::body::Body;
 use crate::shard::shared::Shared;
 use crate::shard::turn::Turn;
@@ -52,10 +53,13 @@ impl ShardHandle {
         wake: Wake,
         make_engine: impl FnOnce(EngineConfig, Arc<Counters>) -> T + Send + 'static,
     ) -> io::Result<Self> {
-        let wake_fd = Arc::new(EventFd::new()?);
-        let shared = Arc::new(Shared::new(Arc::clone(&wake_fd), clock::now()));
+        let bell = match config.mesh.as_ref().and_then(|mesh| mesh.bell(config.id)) {
+            Some(bell) => Arc::clone(bell),
+            None => Arc::new(Bell::new(Arc::new(EventFd::new()?))),
+        };
+        let shared = Arc::new(Shared::new(Arc::clone(&bell), clock::now()));
         let surroundings = Surroundings {
-            wake: wake_fd,
+            wake: Arc::clone(bell.wake_fd()),
             counters: Arc::clone(&shared.counters),
             figures: Arc::clone(&shared.figures),
             clock: clock::now,

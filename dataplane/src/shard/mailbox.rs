@@ -1,43 +1,40 @@
 //! The bounded queue into a shard, how a sleeping shard learns of it, and how it ends.
 //!
-//! # Why no wake-up is lost
-//!
-//! The shard parks in three steps: it sets `is_parked`, passes a fence, and looks into the queue once more;
-//! only if that is empty does it sleep. A sender pushes, passes a fence, and then reads `is_parked`. The
-//! fences are sequentially consistent, so one of them comes first. If the shard's does, the sender sees
-//! `is_parked` and signals; if the sender's does, the shard sees the item and does not sleep. In both cases
-//! an eventfd that was signalled before the sleep ends it at once. Whoever takes `is_parked` down signals,
-//! so a burst costs one system call, and a shard that is awake none.
+//! The bell sees to it that no wake-up is lost (`bell.rs`).
 //!
 //! # Why no item is left behind
 //!
-//! The same with `is_closed`: the shard closes, passes a fence and empties the queue; a sender pushes, passes a
+//! As with the bell: the shard closes, passes a fence and empties the queue; a sender pushes, passes a
 //! fence, and empties the queue too if it is closed by then. So each item is taken or dropped, whoever comes first.
 //!
 //! Both are checked with every order of threads and every value that the memory model allows (`model.rs`).
 #![forbid(unsafe_code)]
 
+use super::bell::Bell;
 use super::sync::{Arc, ArrayQueue, AtomicBool, EventFd, Ordering, fence};
 
 /// A bounded queue with many senders and one reader, which may sleep.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     queue: ArrayQueue<T>,
-    is_parked: AtomicBool,
     is_stopping: AtomicBool,
     is_closed: AtomicBool,
-    wake: Arc<EventFd>,
+    bell: Arc<Bell>,
 }
 
 impl<T> Mailbox<T> {
     /// Holds at most `len_max` items. `wake` is what the reader sleeps on.
     pub fn new(len_max: usize, wake: Arc<EventFd>) -> Self {
+        Self::with_bell(len_max, Arc::new(Bell::new(wake)))
+    }
+
+    /// The same for a reader that has other queues, too, which ring the same bell.
+    pub fn with_bell(len_max: usize, bell: Arc<Bell>) -> Self {
         Self {
             queue: ArrayQueue::new(len_max),
-            is_parked: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
-            wake,
+            bell,
         }
     }
 
@@ -51,16 +48,14 @@ impl<T> Mailbox<T> {
             return Ok(());
         }
         pushed?;
-        if self.is_parked.load(Ordering::Relaxed) && self.is_parked.swap(false, Ordering::Release) {
-            self.wake.signal();
-        }
+        self.bell.ring();
         Ok(())
     }
 
     /// Asks the reader to end after what is in the queue, and wakes it.
     pub fn ask_to_stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
-        self.wake.signal();
+        self.bell.ring_always();
     }
 
     /// Whether the reader was asked to end. What its asker pushed before is in the queue then.
@@ -79,19 +74,18 @@ impl<T> Mailbox<T> {
     /// Says that the reader is about to sleep. It may only if the answer is yes.
     #[must_use]
     pub fn park(&self) -> bool {
-        // A swap, so that a sender that took it down in vain is ordered before; loom cannot tell otherwise.
-        self.is_parked.swap(true, Ordering::Acquire);
-        fence(Ordering::SeqCst);
-        let may_sleep = self.queue.is_empty();
-        if !may_sleep {
-            self.unpark();
-        }
-        may_sleep
+        self.park_if(|| true)
+    }
+
+    /// The same for a reader that has other queues, too: `others_are_empty` says whether nothing waits there.
+    #[must_use]
+    pub fn park_if(&self, others_are_empty: impl FnOnce() -> bool) -> bool {
+        self.bell.park(|| self.queue.is_empty() && others_are_empty())
     }
 
     /// Says that the reader is awake.
     pub fn unpark(&self) {
-        self.is_parked.store(false, Ordering::Relaxed);
+        self.bell.unpark();
     }
 
     /// The reader ends: drops what is in the queue, and what will be pushed.

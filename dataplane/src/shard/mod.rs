@@ -7,10 +7,13 @@
 
 pub mod affinity;
 pub mod backend;
+pub mod bell;
 mod body;
 pub mod clock;
 mod handle;
 pub mod mailbox;
+pub mod mesh;
+mod ring;
 mod shared;
 mod sync;
 pub mod turn;
@@ -21,6 +24,8 @@ mod backend_tests;
 #[cfg(test)]
 mod mailbox_tests;
 #[cfg(test)]
+mod mesh_tests;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
@@ -30,6 +35,8 @@ use std::sync::Arc;
 
 use self::backend::IoSettings;
 pub use self::handle::ShardHandle;
+use self::mesh::Mesh;
+use crate::engine::Hop;
 use crate::id::ShardId;
 pub use crate::udp::socket::{SocketFacts, open_all};
 pub use crate::udp::{machine, probe};
@@ -49,7 +56,12 @@ pub struct ShardConfig {
     pub seed: u64,
     /// What moves its datagrams.
     pub io: IoSettings,
+    /// The ways to the other shards; `None` if it is alone.
+    pub mesh: Option<Arc<ShardMesh>>,
 }
+
+/// The ways between shards that hand tracks to each other.
+pub type ShardMesh = Mesh<Hop>;
 
 /// The shard's mailbox is full: it is overloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
-//! The mailbox under loom: every order of threads, and every value that a load may return.
+//! The bell, the mailbox and the mesh under loom: every order of threads, and every value that a load may return.
 //!
-//! `mailbox.rs` is compiled a second time here, with [`sync`] in the place of the real one. Its queue promises
-//! less than the real queue (an emptiness check may be out of date), so that the fences of the mailbox have to
-//! hold by themselves.
+//! `bell.rs`, `mailbox.rs` and `mesh.rs` are compiled a second time here, with [`sync`] in the place of the real
+//! one. Its queues promise less than the real ones (an emptiness check may be out of date), so that the fences of
+//! bell and mailbox have to hold by themselves.
 //!
 //! loom ends a test that goes on for ever, and calls a reader that sleeps through its signal a deadlock.
 #![forbid(unsafe_code)]
@@ -10,8 +10,15 @@
 
 // The point of it: one source, two meanings of its imports.
 #[allow(clippy::duplicate_mod, dead_code)]
+#[path = "bell.rs"]
+mod bell;
+#[allow(clippy::duplicate_mod, dead_code)]
 #[path = "mailbox.rs"]
 mod mailbox;
+#[allow(clippy::duplicate_mod, dead_code)]
+#[path = "mesh.rs"]
+mod mesh;
+mod mesh_model;
 mod sync;
 
 use loom::sync::Arc;

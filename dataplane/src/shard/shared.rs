@@ -10,9 +10,10 @@ use crossbeam::queue::ArrayQueue;
 use crate::command::{Envelope, Event};
 use crate::counters::{Counters, add};
 use crate::limits::{EVENTS_LEN_MAX, MAILBOX_LEN_MAX};
+use crate::shard::bell::Bell;
 use crate::shard::mailbox::Mailbox;
 use crate::udp::figures::SendFigures;
-use crate::udp::system::{EventFd, ThreadCpuClock};
+use crate::udp::system::ThreadCpuClock;
 
 /// In [`Shared::turn_started_ns`]: the shard waits.
 const WAITING: u64 = u64::MAX;
@@ -32,9 +33,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Of a shard that is about to start at `now`.
-    pub(super) fn new(wake: Arc<EventFd>, now: Instant) -> Self {
+    pub(super) fn new(bell: Arc<Bell>, now: Instant) -> Self {
         Self {
-            mailbox: Mailbox::new(MAILBOX_LEN_MAX, wake),
+            mailbox: Mailbox::with_bell(MAILBOX_LEN_MAX, bell),
             events: ArrayQueue::new(EVENTS_LEN_MAX),
             counters: Arc::default(),
             figures: Arc::default(),

@@ -103,6 +103,7 @@ fn start() -> Running {
         cpu: Some(0),
         seed: 1,
         io: IoSettings::default(),
+        mesh: None,
     };
     let wake: Wake = Arc::new({
         let wakes = Arc::clone(&wakes);
@@ -294,8 +295,15 @@ fn a_wake_that_stops_its_own_shard_does_not_hang() {
         }
     });
     let listen = vec!["127.0.0.1".parse().unwrap()];
-    let config =
-        ShardConfig { id: ShardId(0), listen, port: 0, cpu: None, seed: 1, io: IoSettings::default() };
+    let config = ShardConfig {
+        id: ShardId(0),
+        listen,
+        port: 0,
+        cpu: None,
+        seed: 1,
+        io: IoSettings::default(),
+        mesh: None,
+    };
     let shard = ShardHandle::start_with(config, wake, |_, _| Echo::default()).unwrap();
     assert!(slot.set(shard.clone()).is_ok());
     drop(shard.try_call(Command::RemoveTrack { track: TrackId(1) }).unwrap());

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use crate::command::{Envelope, Event};
-use crate::engine::Engine;
+use crate::engine::{Engine, Hop, Outlets};
+use crate::id::ShardId;
 use crate::transport::path::{Datagram, Egress};
 
 /// The steps of one turn, in the order in which the loop takes them.
@@ -13,6 +14,10 @@ pub trait Turn {
     fn apply(&mut self, envelope: Envelope, now: Instant);
     /// Takes one datagram.
     fn receive(&mut self, datagram: Datagram<'_>, now: Instant);
+    /// Takes one hop of another shard.
+    fn receive_hop(&mut self, _from: ShardId, _hop: &Hop, _now: Instant) {}
+    /// Hands over what other shards are to have.
+    fn poll_hops(&mut self, _outlets: &mut impl Outlets, _now: Instant) {}
     /// Does what is due.
     fn expire(&mut self, now: Instant);
     /// Seals all that must leave.
@@ -30,6 +35,14 @@ impl Turn for Engine {
 
     fn receive(&mut self, datagram: Datagram<'_>, now: Instant) {
         Engine::receive(self, datagram, now);
+    }
+
+    fn receive_hop(&mut self, from: ShardId, hop: &Hop, now: Instant) {
+        Engine::receive_hop(self, from, hop, now);
+    }
+
+    fn poll_hops(&mut self, outlets: &mut impl Outlets, now: Instant) {
+        Engine::poll_hops(self, outlets, now);
     }
 
     fn expire(&mut self, now: Instant) {

@@ -36,4 +36,9 @@ pub trait Egress {
     /// Takes the first `len` bytes of the reserved space as a datagram for `path`. `received_at` is the
     /// kernel's receive time of the packet that is being forwarded, for the latency histogram.
     fn commit(&mut self, path: Path, len: usize, received_at: Option<Instant>);
+
+    /// When the last batch left: by then the one that is being collected has not. `None` if nobody looked.
+    fn sent_at(&self) -> Option<Instant> {
+        None
+    }
 }

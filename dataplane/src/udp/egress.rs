@@ -27,6 +27,8 @@ pub struct SendQueue<K> {
     counters: Arc<Counters>,
     figures: Arc<SendFigures>,
     clock: fn() -> Instant,
+    /// When the last batch left.
+    sent_at: Option<Instant>,
 }
 
 impl<K: Kernel> SendQueue<K> {
@@ -40,7 +42,7 @@ impl<K: Kernel> SendQueue<K> {
         clock: fn() -> Instant,
     ) -> Self {
         let sender = Sender::new(sockets.len());
-        Self { batch: Batch::default(), sender, kernel, sockets, counters, figures, clock }
+        Self { batch: Batch::default(), sender, kernel, sockets, counters, figures, clock, sent_at: None }
     }
 
     /// What it sends through.
@@ -61,6 +63,7 @@ impl<K: Kernel> SendQueue<K> {
         }
         self.sender.send(&mut self.kernel, &mut self.batch, &self.counters, &self.figures);
         let sent_at = (self.clock)();
+        self.sent_at = Some(sent_at);
         let (_, _, received_at) = self.batch.parts();
         for received_at in received_at.iter().flatten() {
             self.figures.record_latency(sent_at.saturating_duration_since(*received_at));
@@ -90,6 +93,10 @@ impl<K: Kernel> Egress for SendQueue<K> {
             self.send();
         }
         self.batch.push(path, socket, len, received_at);
+    }
+
+    fn sent_at(&self) -> Option<Instant> {
+        self.sent_at
     }
 }
 

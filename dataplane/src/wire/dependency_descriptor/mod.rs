@@ -160,4 +160,4 @@ pub fn shift(bytes: &mut [u8], shift: Shift) {
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -31,7 +31,8 @@ fn l1t3(offset: u8) -> String {
     format!("{offset:06b} 00010 {layers} {indications} {frame_diffs} {chains} {resolution}")
 }
 
-fn keyframe(offset: u8, frame_number: u16) -> Vec<u8> {
+/// The first packet of a keyframe of [`l1t3`].
+pub(crate) fn keyframe(offset: u8, frame_number: u16) -> Vec<u8> {
     packed(&format!("{} 1 0 0 0 0 {}", head(true, false, offset, frame_number), l1t3(offset)))
 }
 
