@@ -22,6 +22,7 @@ mod memory;
 mod mesh_ring;
 mod rewrite;
 mod rooms;
+mod selector;
 mod shards;
 mod srtp;
 mod traffic;
@@ -53,6 +54,7 @@ pub(crate) const ALL: &[&Scenario] = &[
     &classify::SCENARIO,
     &srtp::SCENARIO,
     &rewrite::SCENARIO,
+    &selector::SCENARIO,
     &cache::SCENARIO,
     &mailbox::SCENARIO,
     &mesh_ring::SCENARIO,
