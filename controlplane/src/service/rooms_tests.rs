@@ -114,13 +114,14 @@ fn the_kth_section_of_a_kind_gets_the_kth_track_of_that_kind_whoever_comes_first
 
 // W28
 #[test]
-fn two_sections_of_a_kind_are_bound_and_a_third_is_refused() {
+fn as_many_sections_of_a_kind_as_a_room_has_tracks_are_bound_and_one_more_is_refused() {
     let mut case = Case::new(POLICY);
     let publisher = case.publish("a").unwrap();
-    let three = [audio(), audio(), audio()];
-    assert_eq!(case.rooms.bind(publisher, &three).unwrap_err(), RoomError::TooManySections("audio"));
+    let many = vec![audio(); TRACKS_PER_KIND_MAX + 1];
+    assert_eq!(case.rooms.bind(publisher, &many).unwrap_err(), RoomError::TooManySections("audio"));
     assert!(case.rooms.room(&name("a")).unwrap().tracks.is_empty());
-    assert_eq!(case.rooms.bind(publisher, &three[..2]).unwrap().tracks.len(), 2);
+    let bound = case.rooms.bind(publisher, &many[1..]).unwrap();
+    assert_eq!(bound.tracks.len(), TRACKS_PER_KIND_MAX);
 }
 
 #[test]
