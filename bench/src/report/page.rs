@@ -27,7 +27,7 @@ p{margin:4px 0}.soft{color:var(--soft)}nav{margin:18px 0 0;display:flex;gap:18px
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:26px 28px;margin-top:28px}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:14px 0 0;font-size:13.5px}\
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:18px;margin-top:18px}\
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(460px,100%),1fr));gap:18px;margin-top:18px}\
 figure{margin:0;border:1px solid var(--line);border-radius:10px;overflow:hidden}figure svg{display:block;width:100%;height:auto}\
 .wide{overflow-x:auto;margin-top:8px}table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums;width:100%}\
 th,td{text-align:right;padding:5px 10px;border-bottom:1px solid var(--line);white-space:nowrap}\

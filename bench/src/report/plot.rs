@@ -87,7 +87,7 @@ impl Of<'_> {
         Some(match is_latency {
             true => svg::lines(&LinePlot {
                 title,
-                x_label: "percentile of packets".to_owned(),
+                x_label: "percentile".to_owned(),
                 y_label: unit,
                 x_scale: Scale::Rarity,
                 y_scale: Scale::Log,
