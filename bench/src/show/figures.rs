@@ -5,6 +5,7 @@ use super::shown::{Shown, percent, quantile};
 use super::verdict::{Health, judge};
 use crate::failure::Failure;
 use crate::floor;
+use crate::load::heard::Heard;
 use crate::report::document::Curve;
 use crate::scenario::{Bench, Better, Figure};
 
@@ -172,7 +173,9 @@ pub(crate) fn tell_without_pictures(bench: &mut Bench, shown: &Shown, floor_ns: 
 
 fn tell_cost(bench: &mut Bench, shown: &Shown, floor_ns: f64) {
     let packets = shown.heard().packets;
-    let cpu = shown.server_cpu.map(|spent| spent.total_ns as f64 / packets.max(1) as f64);
+    // Where nothing arrived there is no cost of a packet.
+    let spent = shown.server_cpu.filter(|_| packets > 0);
+    let cpu = spent.map(|spent| spent.total_ns as f64 / packets as f64);
     let system_share = shown.server_cpu.and_then(|spent| spent.system_share);
     bench.figure_if_known("cpu", cpu);
     let parts = cpu.zip(system_share);
@@ -194,16 +197,9 @@ fn tell_cost(bench: &mut Bench, shown: &Shown, floor_ns: f64) {
 
 fn tell_service(bench: &mut Bench, shown: &Shown) {
     let heard = shown.heard();
-    let at = |quantile| heard.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
-    bench.figure("forward_p50", at(0.5));
-    bench.figure("forward_p90", at(0.9));
-    bench.figure("forward_p95", at(0.95));
-    bench.figure("forward_p99", at(0.99));
-    bench.figure("forward_p999", at(0.999));
-    bench.figure("forward_max", heard.latency_ns.max() as f64 / 1e3);
-    bench.figure("planned_p99", heard.latency_from_plan_ns.value_at_quantile(0.99) as f64 / 1e3);
-    let points = QUANTILES.map(|quantile| [quantile, at(quantile)]).to_vec();
-    bench.curve("forward", Curve { unit: "us".to_owned(), points });
+    if heard.packets > 0 {
+        tell_latency(bench, &heard);
+    }
     let deliveries = shown.deliveries();
     let each = deliveries.iter().map(|(_, own)| percent(own.missing, own.expected));
     bench.figure("loss", each.fold(0.0, f64::max));
@@ -215,6 +211,19 @@ fn tell_service(bench: &mut Bench, shown: &Shown) {
     bench.figure("duplicates", heard.duplicates as f64);
     bench.figure("rtcp_rate", heard.rtcp_sent as f64 / shown.window.as_secs_f64());
     bench.figure("packet_requests", shown.sent.iter().map(|sent| sent.repeated).sum::<u64>() as f64);
+}
+
+fn tell_latency(bench: &mut Bench, heard: &Heard) {
+    let at = |quantile| heard.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
+    bench.figure("forward_p50", at(0.5));
+    bench.figure("forward_p90", at(0.9));
+    bench.figure("forward_p95", at(0.95));
+    bench.figure("forward_p99", at(0.99));
+    bench.figure("forward_p999", at(0.999));
+    bench.figure("forward_max", heard.latency_ns.max() as f64 / 1e3);
+    bench.figure("planned_p99", heard.latency_from_plan_ns.value_at_quantile(0.99) as f64 / 1e3);
+    let points = QUANTILES.map(|quantile| [quantile, at(quantile)]).to_vec();
+    bench.curve("forward", Curve { unit: "us".to_owned(), points });
 }
 
 fn tell_pictures(bench: &mut Bench, shown: &Shown) {
@@ -242,7 +251,9 @@ pub(crate) fn tell_joins(bench: &mut Bench, shown: &Shown) {
 
 fn tell_generator(bench: &mut Bench, shown: &Shown) {
     let heard = shown.heard();
-    bench.generator("cpu_ns_per_packet", shown.generator_cpu.total_ns as f64 / heard.packets.max(1) as f64);
+    if heard.packets > 0 {
+        bench.generator("cpu_ns_per_packet", shown.generator_cpu.total_ns as f64 / heard.packets as f64);
+    }
     bench.generator("cpu_cores", shown.generator_load());
     let health = Health::of(shown);
     bench.generator("busiest_thread_cores", health.busiest_thread_cores);

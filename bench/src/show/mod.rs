@@ -35,6 +35,8 @@ use timings::{Kind, Stopwatch};
 
 /// Connected viewers settle for this long before memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Viewers that connect at a time before the window.
+const CONNECTING_MAX: usize = 100;
 /// What was sent in the window may arrive this long after it.
 const DRAIN: Duration = Duration::from_millis(500);
 /// By then every viewer has got a packet, or the round has failed.
@@ -161,13 +163,13 @@ impl<'a> Show<'a> {
             self.invite(room, 0);
             self.settle()?;
             self.footprints.with_one = self.footprint()?;
-            self.invite_many(room, 0, viewers - 1);
+            self.invite_many(room, 0, viewers - 1)?;
             for (room, viewers) in wanted {
-                self.invite_many(room, 0, viewers);
+                self.invite_many(room, 0, viewers)?;
             }
             for (room, linked) in cast.rooms.iter().map(|room| &room.linked).enumerate() {
                 for (link, viewers) in linked.iter().enumerate() {
-                    self.invite_many(room, link + 1, *viewers);
+                    self.invite_many(room, link + 1, *viewers)?;
                 }
             }
             self.settle()?;
@@ -179,10 +181,12 @@ impl<'a> Show<'a> {
         Ok(())
     }
 
-    fn invite_many(&mut self, room: usize, group: usize, viewers: u64) {
+    fn invite_many(&mut self, room: usize, group: usize, viewers: u64) -> Result<(), Failure> {
         for _ in 0..viewers {
+            self.audience.connect_but(CONNECTING_MAX)?;
             self.invite(room, group);
         }
+        Ok(())
     }
 
     fn settle(&self) -> Result<(), Failure> {
