@@ -10,6 +10,9 @@ const LATE_PERCENT_MAX: f64 = 1.0;
 /// A server that loses more to its worst viewer is over.
 const LOSS_PERCENT_MAX: f64 = 5.0;
 
+/// A server that holds half of the packets back for longer than that is over: nobody can talk like that.
+const HALF_NS_MAX: u64 = 100_000_000;
+
 /// How the generator fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Health {
@@ -66,6 +69,11 @@ pub(crate) fn judge(bench: &mut Bench, shown: &Shown) {
     }
     if let Some(failure) = shown.failures.first() {
         bench.over(format!("{} requests failed: {}", shown.failures.len(), failure.what()));
+    }
+    // Viewers behind links wait for those too.
+    let half_ns = shown.heard_by(0).latency_ns.value_at_quantile(0.5);
+    if half_ns > HALF_NS_MAX {
+        bench.over(format!("half of the packets took more than {} ms", half_ns / 1_000_000));
     }
     let worst = shown.deliveries().into_iter().map(|(_, own)| percent(own.missing, own.expected));
     let loss = worst.fold(0.0, f64::max);
