@@ -68,6 +68,12 @@ pub(crate) struct Parameter {
     pub(crate) sizes: Sizes,
 }
 
+/// The parameter that says how long is measured.
+pub(crate) const fn seconds(smoke: &'static [u64], full: &'static [u64]) -> Parameter {
+    let sizes = Sizes::Numbers { smoke, full, max: 3600 };
+    Parameter { name: "seconds", help: "Length of the measured window, s", sizes }
+}
+
 /// The values of a parameter at smoke and at full size.
 pub(crate) enum Sizes {
     /// Numbers from 1 to `max`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::report::document::Curve;
 use crate::scenario::{
-    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, usual_settings,
+    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
 use crate::show::{Cast, Show, quantile, recipe};
@@ -29,11 +29,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "Requests in a second, of each kind",
             sizes: Sizes::Numbers { smoke: &[4], full: &[20], max: 1000 },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[1], full: &[10], max: 3600 },
-        },
+        seconds(&[1], &[10]),
     ],
     figures: &[LATENCY, COST, SERVICE, PICTURES],
     charts: &[

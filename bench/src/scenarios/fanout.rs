@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::scenario::{
-    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, usual_settings,
+    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
 use crate::show::{Cast, Show, Shown, recipe};
@@ -29,11 +29,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "What the publisher sends: steady spreads the 8 packets of a frame, bursts sends them at once",
             sizes: Sizes::Words { smoke: &["steady"], full: &["steady"], allowed: VIDEO_RECIPES },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[1], full: &[6], max: 3600 },
-        },
+        seconds(&[1], &[6]),
     ],
     figures: &[COST, SERVICE, PICTURES, MEMORY],
     charts: CHARTS,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::scenario::{
-    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, usual_settings,
+    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
 use crate::show::{Cast, Show, recipe};
@@ -27,11 +27,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "Requests of each viewer in a second",
             sizes: Sizes::Numbers { smoke: &[2], full: &[2], max: 100 },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[1], full: &[10], max: 3_600 },
-        },
+        seconds(&[1], &[10]),
     ],
     figures: &[STORM, COST, SERVICE, PICTURES],
     charts: &[Chart {

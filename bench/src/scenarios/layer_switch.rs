@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::report::document::Curve;
 use crate::scenario::{
-    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, usual_settings,
+    Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
 use crate::show::{Cast, Show, Shown, quantile, recipe};
@@ -30,11 +30,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "Time between two wishes of a viewer, ms",
             sizes: Sizes::Numbers { smoke: &[1000], full: &[2000], max: 600_000 },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[3], full: &[20], max: 3600 },
-        },
+        seconds(&[3], &[20]),
     ],
     figures: &[SWITCHES, COST, SERVICE, PICTURES],
     charts: &[Chart { title: "Wait for another size", shape: ChartShape::Percentiles { curve: "switch" } }],

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::scenario::{Bench, Chart, ChartShape, Parameter, Scenario, Sizes, Work, usual_settings};
+use crate::scenario::{Bench, Chart, ChartShape, Parameter, Scenario, Sizes, Work, seconds, usual_settings};
 use crate::show::figures::{self, COST, PICTURES, SERVICE};
 use crate::show::{Cast, Show, recipe};
 use crate::targets::Server;
@@ -21,11 +21,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "Viewers, each with one transport for picture and sound",
             sizes: Sizes::Numbers { smoke: &[2], full: &[3000], max: 20_000 },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[1], full: &[10], max: 3_600 },
-        },
+        seconds(&[1], &[10]),
     ],
     figures: &[COST, SERVICE, PICTURES],
     charts: &[

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::impair::{Impairment, Impairments, World};
 use crate::report::document::Curve;
-use crate::scenario::{Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work};
+use crate::scenario::{Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds};
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
 use crate::show::{Cast, Show, Shown, recipe};
 use crate::targets::Server;
@@ -40,11 +40,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "What the publisher sends",
             sizes: Sizes::Words { smoke: &["camera"], full: &["camera"], allowed: VIDEO_RECIPES },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[1], full: &[20], max: 3600 },
-        },
+        seconds(&[1], &[20]),
     ],
     figures: &[REPAIR, COST, SERVICE, PICTURES],
     charts: &[Chart { title: "Latency behind the link", shape: ChartShape::Percentiles { curve: "linked" } }],

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::scenario::{Bench, Chart, ChartShape, Parameter, Point, Scenario, Sizes, Work};
+use crate::scenario::{Bench, Chart, ChartShape, Parameter, Point, Scenario, Sizes, Work, seconds};
 use crate::show::figures::{self, COST, PICTURES, SERVICE};
 use crate::show::{Cast, Show, recipe};
 use crate::targets::Server;
@@ -25,11 +25,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             help: "Subscribers of the one room",
             sizes: Sizes::Numbers { smoke: &[2], full: &[200], max: 20_000 },
         },
-        Parameter {
-            name: "seconds",
-            help: "Length of the measured window, s",
-            sizes: Sizes::Numbers { smoke: &[1], full: &[10], max: 3_600 },
-        },
+        seconds(&[1], &[10]),
     ],
     figures: &[COST, SERVICE, PICTURES],
     charts: &[
