@@ -17,7 +17,8 @@ const LIP_SYNC_MS_MAX = 60;
 /** Two sender reports of each stream; browsers send one of video a second and of audio every five. */
 const PLAYOUT_TIMES_MS_MAX = 15_000;
 const RAMP_BPS_MIN = 1_500_000;
-const RAMP_MS_MAX = 15_000;
+/** One pause of a busy machine is congestion to the browser's estimator, from which it climbs by 8 % a second. */
+const RAMP_MS_MAX = 40_000;
 /** Of the frames that were sent, this share has to be seen, but for those between the two readings. */
 const SHARE_SEEN_MIN = 0.8;
 const FRAMES_UNDER_WAY = 5;
