@@ -79,8 +79,8 @@ impl Audience {
     pub(crate) fn invite(&mut self, invitation: &Invitation) -> Ticket {
         let ticket = self.invited;
         self.invited += 1;
-        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
-        let (orders, stage, invitation) = (orders.clone(), Arc::clone(&self.stage), invitation.clone());
+        let (orders, stage) = (self.orders_of(ticket).clone(), Arc::clone(&self.stage));
+        let invitation = invitation.clone();
         let takes = Takes {
             video: invitation.video,
             audio: invitation.audio,
@@ -108,22 +108,27 @@ impl Audience {
 
     /// Sends a viewer away. What it has seen stays in the report.
     pub(crate) fn dismiss(&self, ticket: Ticket, door: &Arc<Door>) {
-        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
-        let _ =
-            orders.send(Order::Dismiss { ticket, door: Arc::clone(door), clerk: Arc::clone(&self.clerk) });
+        let _ = self.orders_of(ticket).send(Order::Dismiss {
+            ticket,
+            door: Arc::clone(door),
+            clerk: Arc::clone(&self.clerk),
+        });
     }
 
     /// Asks the server for a keyframe on behalf of a viewer, for each of its video tracks.
     pub(crate) fn want_keyframe(&self, ticket: Ticket) {
-        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
-        let _ = orders.send(Order::WantKeyframe { ticket });
+        let _ = self.orders_of(ticket).send(Order::WantKeyframe { ticket });
     }
 
     /// Lets a viewer ask for an encoding; 0 is the smallest.
     pub(crate) fn choose(&self, ticket: Ticket, door: &Arc<Door>, encoding: usize) {
-        let (orders, _) = &self.attendants[ticket % self.attendants.len()];
         let (door, clerk) = (Arc::clone(door), Arc::clone(&self.clerk));
-        let _ = orders.send(Order::Choose { ticket, encoding, door, clerk });
+        let _ = self.orders_of(ticket).send(Order::Choose { ticket, encoding, door, clerk });
+    }
+
+    /// The way to the thread that attends to a viewer.
+    fn orders_of(&self, ticket: Ticket) -> &Sender<Order> {
+        &self.attendants[ticket % self.attendants.len()].0
     }
 
     /// Waits until all who were invited are connected.

@@ -9,7 +9,7 @@ use crate::scenario::{
     Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, usual_settings,
 };
 use crate::show::figures::{self, COST, JOINS, PICTURES, SERVICE, figure};
-use crate::show::{Cast, Show, recipe};
+use crate::show::{Cast, Show, planned_at, recipe};
 use crate::targets::Server;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -73,7 +73,7 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
     let last_join = window.saturating_sub(stay + TAIL);
     let (mut joins, mut guests) = (0, VecDeque::new());
     let shown = Show::play_with(bench, server, &cast, |show, elapsed| {
-        let due = |joins: u64| Duration::from_nanos(joins * 1_000_000_000 / rate);
+        let due = |joins| planned_at(joins, rate);
         while due(joins) <= elapsed.min(last_join) {
             guests.push_back((due(joins) + stay, show.invite(0, 0)));
             joins += 1;

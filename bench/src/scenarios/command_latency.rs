@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::report::document::Curve;
 use crate::scenario::{
     Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
-use crate::show::{Cast, Show, quantile, recipe};
+use crate::show::{Cast, Show, planned_at, quantile, recipe};
 use crate::targets::Server;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -63,7 +62,7 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
     let cast = Cast::of_one_room(&[recipe("steady")], bench.number("subscribers"), window);
     let mut asked = 0;
     let shown = Show::play_with(bench, server, &cast, |show, elapsed| {
-        let due = |asked: u64| Duration::from_nanos(asked * 1_000_000_000 / rate);
+        let due = |asked| planned_at(asked, rate);
         while due(asked) <= elapsed {
             show.visit(0);
             show.ask();
@@ -79,8 +78,7 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
         let ms = |share| quantile(latencies_ns, share).map(|ns| ns as f64 / 1e6);
         bench.figure_if_known(p50, ms(0.5));
         bench.figure_if_known(p99, ms(0.99));
-        let points = QUANTILES.into_iter().filter_map(|share| Some([share, ms(share)?])).collect();
-        bench.curve(name, Curve { unit: "ms".to_owned(), points });
+        bench.curve(name, figures::curve_of(latencies_ns, &QUANTILES));
     }
     bench.figure("refused", shown.timings.refused as f64);
     Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::scenario::{Bench, Chart, ChartShape, Parameter, Scenario, Sizes, Work, usual_settings};
 use crate::show::figures::{self, COST, JOINS, PICTURES, SERVICE};
-use crate::show::{Cast, Show, recipe};
+use crate::show::{Cast, Show, planned_at, recipe};
 use crate::targets::Server;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -53,7 +53,7 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
     let cast = Cast::of_one_room(&[recipe("camera")], bench.number("present"), storm + TAIL);
     let mut joins = 0;
     let shown = Show::play_with(bench, server, &cast, |show, elapsed| {
-        let due = |joins: u64| Duration::from_nanos(joins * 1_000_000_000 / rate);
+        let due = |joins| planned_at(joins, rate);
         while joins < rate * seconds && due(joins) <= elapsed {
             show.invite(0, 0);
             joins += 1;

@@ -10,7 +10,7 @@ use crate::scenario::{
     Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
 use crate::show::figures::{self, COST, PICTURES, SERVICE, figure};
-use crate::show::{Cast, Show, recipe};
+use crate::show::{Cast, Show, planned_at, recipe};
 use crate::targets::Server;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -49,7 +49,7 @@ fn play(bench: &mut Bench, server: &Server) -> Result<(), Failure> {
     let cast = Cast::of_one_room(&[recipe("camera")], viewers, Duration::from_secs(seconds));
     let mut asked = 0;
     let shown = Show::play_with(bench, server, &cast, |show, elapsed| {
-        let due = |asked: u64| Duration::from_nanos(asked * 1_000_000_000 / (viewers * requests));
+        let due = |asked| planned_at(asked, viewers * requests);
         while due(asked) <= elapsed {
             show.want_keyframe((asked % viewers) as usize);
             asked += 1;

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::report::document::Curve;
 use crate::scenario::{
     Bench, Better, Chart, ChartShape, Figure, Parameter, Scenario, Sizes, Work, seconds, usual_settings,
 };
@@ -80,6 +79,5 @@ fn tell(bench: &mut Bench, shown: &Shown) {
     bench.figure_if_known("switch_p95", ms(0.95));
     bench.figure("switched", waits.len() as f64);
     bench.figure("not_switched", without as f64);
-    let points = QUANTILES.into_iter().filter_map(|share| Some([share, ms(share)?])).collect();
-    bench.curve("switch", Curve { unit: "ms".to_owned(), points });
+    bench.curve("switch", figures::curve_of(&waits, &QUANTILES));
 }

@@ -245,8 +245,13 @@ pub(crate) fn tell_joins(bench: &mut Bench, shown: &Shown) {
     bench.figure_if_known("ttff_max", ms(1.0));
     bench.figure("joined", waits.len() as f64);
     bench.figure("without_picture", without as f64);
-    let points = QUANTILES.into_iter().filter_map(|share| Some([share, ms(share)?])).collect();
-    bench.curve("ttff", Curve { unit: "ms".to_owned(), points });
+    bench.curve("ttff", curve_of(&waits, &QUANTILES));
+}
+
+/// The distribution of ascending times, ns, in ms.
+pub(crate) fn curve_of(ascending_ns: &[u64], quantiles: &[f64]) -> Curve {
+    let point = |share: &f64| Some([*share, quantile(ascending_ns, *share)? as f64 / 1e6]);
+    Curve { unit: "ms".to_owned(), points: quantiles.iter().filter_map(point).collect() }
 }
 
 fn tell_generator(bench: &mut Bench, shown: &Shown) {

@@ -384,6 +384,11 @@ struct Watched {
 
 const SERVER_GONE: &str = "the server's process has ended";
 
+/// When the event `number`, counted from 0, of `rate` events in a second is due.
+pub(crate) fn planned_at(number: u64, rate: u64) -> Duration {
+    Duration::from_nanos(number * 1_000_000_000 / rate)
+}
+
 /// What is sent, by a name that scenarios know.
 pub(crate) fn recipe(name: &str) -> Recipe {
     Recipe::named(name).unwrap_or_else(|| panic!("no recipe is called {name}"))
